@@ -1,0 +1,222 @@
+package config
+
+import (
+	"net"
+	"net/url"
+	"regexp"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/net/http/httpguts"
+)
+
+// check is what the texts of a key must obey beyond being text.
+type check struct {
+	// test returns the end of a sentence that begins with the key, "" if all
+	// is well. For a mapping of texts it judges the names.
+	test func(text string) (wrong, suggestion string)
+
+	// value judges the values of a mapping of texts.
+	value func(text string) (wrong string)
+
+	// caseCounts is set where names that differ in case are different names.
+	caseCounts bool
+
+	// pattern says for the JSON Schema what test demands, as far as a regular
+	// expression can.
+	pattern string
+}
+
+// reference matches the beginning of a reference to a value elsewhere.
+var reference = regexp.MustCompile(`\$\{(vault|env|file|keyring):`)
+
+// refHomes says where references are resolved.
+const refHomes = "in args, env, url and headers of a server and in vault.auth.token only"
+
+var checks = map[string]check{
+	"server":  {test: checkServerName, pattern: `^[a-z0-9-]{1,64}$`},
+	"pattern": {test: checkPattern, pattern: `\S`},
+	"method":  {test: checkMethod, pattern: `^[A-Za-z0-9_$./-]+$`},
+	"line":    {test: checkLine, pattern: `\S`},
+	"env":     {test: checkEnvName, value: noProblem, caseCounts: runtime.GOOS != "windows", pattern: `^[^=]+$`},
+	"header":  {test: checkHeaderName, value: checkHeaderValue, pattern: "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"},
+	"url":     {test: checkURL, pattern: `^(https?://|\$\{)`},
+	"address": {test: checkAddress, pattern: `^https?://`},
+	"token":   {test: checkToken, pattern: `^\$\{(env|file):[^}]+\}$`},
+	"listen":  {test: checkListen, pattern: `:[0-9]+$`},
+	"host":    {test: checkHost, pattern: `^[^/*\s]+$`},
+	"origin":  {test: checkOrigin, pattern: `^[a-z][a-z0-9+.-]*://[^/*\s]+$`},
+}
+
+func noProblem(string) string { return "" }
+
+// maxName bounds a server's name, which becomes part of the names of its tools.
+const maxName = 64
+
+var serverName = regexp.MustCompile(`^[a-z0-9-]{1,64}$`)
+
+func checkServerName(s string) (wrong, suggestion string) {
+	if serverName.MatchString(s) {
+		return "", ""
+	}
+	if wrapped := wrapName(s); wrapped != "server" && !strings.ContainsAny(s, `/\.`) {
+		suggestion = wrapped
+	}
+	if strings.Contains(s, "__") {
+		return "must not contain __, which separates server and tool", suggestion
+	}
+	return "must consist of 1 to 64 of a-z, 0-9 and -", suggestion
+}
+
+func checkPattern(s string) (wrong, suggestion string) {
+	if strings.TrimSpace(s) == "" {
+		return "must not be empty", ""
+	}
+	if t := strings.TrimSpace(s); t != s {
+		return "must not begin or end with a blank", t
+	}
+	return "", ""
+}
+
+var methodName = regexp.MustCompile(`^[A-Za-z0-9_$./-]+$`)
+
+func checkMethod(s string) (wrong, suggestion string) {
+	if !methodName.MatchString(s) {
+		return "must be one method, written out, such as custom/search", ""
+	}
+	return "", ""
+}
+
+func checkLine(s string) (wrong, suggestion string) {
+	if strings.ContainsFunc(s, func(r rune) bool { return r == '\t' || isUnprintable(r) }) || len(s) > 200 {
+		return "must be one line of at most 200 bytes", ""
+	}
+	return "", ""
+}
+
+func checkEnvName(s string) (wrong, suggestion string) {
+	if s == "" || strings.ContainsAny(s, "=\x00") {
+		return "cannot be the name of an environment variable", ""
+	}
+	return "", ""
+}
+
+// ownHeaders are written by the firewall or by the HTTP client. A second value
+// beside the checked one would be a way around the checks.
+var ownHeaders = []string{
+	"accept", "connection", "content-encoding", "content-length", "content-type", "host",
+	"keep-alive", "last-event-id", "mcp-method", "mcp-name", "mcp-protocol-version",
+	"mcp-session-id", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
+}
+
+func checkHeaderName(s string) (wrong, suggestion string) {
+	lower := strings.ToLower(s)
+	if !httpguts.ValidHeaderFieldName(s) {
+		return "cannot be the name of an HTTP header", ""
+	}
+	if slices.Contains(ownHeaders, lower) || strings.HasPrefix(lower, "mcp-param-") {
+		return "belongs to a header that mcpfirewall sets itself", ""
+	}
+	return "", ""
+}
+
+func checkHeaderValue(s string) (wrong string) {
+	if !httpguts.ValidHeaderFieldValue(s) {
+		return "cannot be the value of an HTTP header: it holds a line break or a control character"
+	}
+	return ""
+}
+
+// checkURL checks a server's URL as far as it is known before its references
+// are resolved.
+func checkURL(s string) (wrong, suggestion string) {
+	if strings.HasPrefix(s, "${") {
+		return "", ""
+	}
+	if strings.Contains(s, "${") {
+		if !strings.HasPrefix(s, "https://") && !strings.HasPrefix(s, "http://") {
+			return "must begin with https:// or http://", ""
+		}
+		return "", ""
+	}
+	return checkAddress(s)
+}
+
+// checkAddress checks an http or https URL that is complete.
+func checkAddress(s string) (wrong, suggestion string) {
+	u, err := url.Parse(s)
+	switch {
+	case err == nil && u.Scheme == "" && !strings.HasPrefix(s, "/") && strings.Contains(s, "."):
+		return "must begin with https:// or http://", "https://" + s
+	case err != nil || u.Scheme != "http" && u.Scheme != "https":
+		return "must be a URL that begins with https:// or http://", ""
+	case u.Hostname() == "":
+		return "has no host", ""
+	case u.User != nil:
+		return "must not hold a user name or password: put them in headers, from a reference", ""
+	case u.Fragment != "":
+		return "must not hold a fragment (#...)", ""
+	}
+	return "", ""
+}
+
+var tokenReference = regexp.MustCompile(`^\$\{(env|file):[^}]+\}$`)
+
+func checkToken(s string) (wrong, suggestion string) {
+	if tokenReference.MatchString(s) {
+		return "", ""
+	}
+	return "must be a reference, ${env:NAME} or ${file:PATH}: a token does not belong in this file", ""
+}
+
+func checkListen(s string) (wrong, suggestion string) {
+	host, port, err := net.SplitHostPort(s)
+	if err != nil {
+		if n, e := strconv.ParseUint(s, 10, 16); e == nil {
+			suggestion = net.JoinHostPort("127.0.0.1", strconv.FormatUint(n, 10))
+		}
+		return "must be an address with a port, such as 127.0.0.1:8750 or [::1]:8750", suggestion
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return "must end in a port from 0 to 65535", ""
+	}
+	if strings.ContainsAny(host, "/ *") {
+		return "must begin with a host name or an IP address", ""
+	}
+	return "", ""
+}
+
+func checkHost(s string) (wrong, suggestion string) {
+	if strings.Contains(s, "*") {
+		return "must be one host name, written out: a pattern would let other sites in (DNS rebinding)", ""
+	}
+	if u, err := url.Parse(s); err == nil && u.Host != "" {
+		return "must be a host name without a scheme or path", u.Host
+	}
+	if s == "" || strings.ContainsAny(s, "/ \t\n@?#") {
+		return "must be a host name such as firewall.example.com, with :port if it must match", ""
+	}
+	return "", ""
+}
+
+func checkOrigin(s string) (wrong, suggestion string) {
+	const want = "must be an origin such as https://app.example.com"
+	if strings.Contains(s, "*") {
+		return "must be one origin, written out: a pattern would let other sites in", ""
+	}
+	u, err := url.Parse(s)
+	switch {
+	case err != nil:
+		return want, ""
+	case u.Scheme == "" || u.Host == "":
+		if s != "" && s != "null" && !strings.ContainsAny(s, "/: ") {
+			suggestion = "https://" + s
+		}
+		return want, suggestion
+	case strings.ToLower(u.Scheme+"://"+u.Host) != s:
+		return want + ", in lower case and without a path", strings.ToLower(u.Scheme + "://" + u.Host)
+	}
+	return "", ""
+}

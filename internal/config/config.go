@@ -1,0 +1,218 @@
+// Package config reads the one YAML file that says what the firewall does:
+// which servers stand behind it, what the agent may do with them, and where
+// records go. The package decides nothing itself; it hands checked values to
+// the relay, the rules and the vault.
+//
+// The file is read strictly. An unknown key, a wrong type, a duplicate, an
+// anchor or a second document is a problem, every problem is reported at once
+// with its file, line, column and source line, and with a problem there is no
+// configuration:
+//
+//	cfg, err := config.Open(flag) // --config, $MCPFIREWALL_CONFIG, the user's folder, ./mcpfirewall.yaml
+//	if err != nil {
+//		fmt.Fprintln(os.Stderr, err) // config.Problems prints itself for people
+//		os.Exit(1)
+//	}
+//
+// Packages that find a problem later, in a rule or in a reference, report it
+// in the same form with [Config.Problem].
+//
+// The Go types below are the only description of the file. The decoder, the
+// JSON Schema ([Schema]) and the reference page ([Markdown]) are all made from
+// their tags and from the table of texts in keys.go.
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// Tags of the fields, read by fieldsOf:
+//
+//	key      the name in the file
+//	default  the value when the key is absent, as it would stand in the file
+//	enum     the words allowed, separated by commas; a bool is true for the second
+//	min, max bounds of a duration or a size
+//	as       "size": bytes; "path": ~ and relative paths are resolved
+//	check    a function of check.go that every text must pass
+//	with     the sibling key without which this one makes no sense
+//	opt      "required"; "ref": may hold ${...}; "secret": never shown in a
+//	         message; "nonempty": an empty text or list is a problem
+
+// Config is one configuration, complete: defaults are filled in and paths are
+// absolute. It is not changed after it was made and may be shared.
+type Config struct {
+	Version   int       `key:"version" enum:"1" opt:"required"`
+	Naming    Naming    `key:"naming" enum:"auto,always,never" default:"auto"`
+	Servers   []Server  `key:"servers" check:"server"` // sorted by name
+	Tools     Patterns  `key:"tools"`
+	Resources Patterns  `key:"resources"`
+	Prompts   Patterns  `key:"prompts"`
+	Rules     []Rule    `key:"rules"`
+	Methods   Methods   `key:"methods"`
+	Approvals Approvals `key:"approvals"`
+	Vault     *Vault    `key:"vault"` // nil when the file has no such section
+	Audit     Audit     `key:"audit"`
+	State     State     `key:"state"`
+	Listen    Listen    `key:"listen"`
+
+	// Path is the absolute path of the file, "" when there is none.
+	Path string
+
+	src   *source
+	nodes map[string]place
+}
+
+// Naming says how the capabilities of the servers are called toward the client.
+type Naming string
+
+// The values of [Naming].
+const (
+	NamingAuto   Naming = "auto"   // server__name as soon as there are two servers
+	NamingAlways Naming = "always" // always server__name
+	NamingNever  Naming = "never"  // always the server's own name
+)
+
+// Server is one MCP server behind the firewall. Exactly one of Command and URL
+// is set. References such as ${vault:secret/github#token} stand as written in
+// Args, Env, URL and Headers.
+type Server struct {
+	Name string // the key under servers
+
+	Command string            `key:"command" as:"command" opt:"nonempty"`
+	Args    []string          `key:"args" with:"command" opt:"ref"`
+	Env     map[string]string `key:"env" with:"command" check:"env" opt:"ref,secret"`
+	Cwd     string            `key:"cwd" with:"command" as:"path"` // absolute; "" for a URL
+
+	URL       string            `key:"url" check:"url" opt:"ref"`
+	Transport string            `key:"transport" with:"url" enum:"http,sse"` // "" for a command
+	Headers   map[string]string `key:"headers" with:"url" check:"header" opt:"ref,secret"`
+
+	Timeout          time.Duration `key:"timeout" default:"30s" min:"1ms" max:"24h"`
+	Sampling         bool          `key:"sampling" enum:"deny,allow" default:"deny"`
+	Elicitation      bool          `key:"elicitation" enum:"deny,allow" default:"allow"`
+	ElicitationHosts []string      `key:"elicitation_hosts" check:"host"`
+	Roots            bool          `key:"roots" enum:"deny,allow" default:"allow"`
+	Shared           bool          `key:"shared" default:"false"`
+	Arguments        Arguments     `key:"arguments" default:"declared" check:"pattern"`
+	MaxMessage       int64         `key:"max_message" as:"size" default:"32MiB" min:"1KiB" max:"1GiB"` // bytes
+	Protocol         string        `key:"protocol" enum:"auto,modern,legacy" default:"auto"`
+}
+
+// Arguments says which tools of a server take arguments that their schema does
+// not declare. The zero value is the default: none.
+type Arguments struct {
+	Open      bool     // every tool
+	OpenTools []string // the tools that match one of these patterns
+}
+
+// Patterns is the policy for one kind of capability. Among the patterns that
+// match, deny wins over ask and ask over allow; Default holds where none matches.
+type Patterns struct {
+	Default string   `key:"default" enum:"deny,ask,allow" default:"deny"`
+	Allow   []string `key:"allow" check:"pattern"`
+	Ask     []string `key:"ask" check:"pattern"`
+	Deny    []string `key:"deny" check:"pattern"`
+}
+
+// Rule tightens the decision for the calls of some tools.
+type Rule struct {
+	Name    string   `key:"name" check:"line" opt:"required,nonempty"`
+	Tools   []string `key:"tools" check:"pattern" opt:"required,nonempty"`
+	When    string   `key:"when" opt:"nonempty"` // expr; "" means always
+	Then    string   `key:"then" enum:"ask,deny" opt:"required"`
+	Message string   `key:"message"`
+}
+
+// Methods opens the relay to methods that it does not know.
+type Methods struct {
+	Allow []string `key:"allow" check:"method"`
+}
+
+// Approvals says how a person is asked.
+type Approvals struct {
+	Via     []string      `key:"via" enum:"elicitation" default:"elicitation" opt:"nonempty"`
+	Timeout time.Duration `key:"timeout" default:"5m" min:"1ms" max:"24h"`
+}
+
+// Vault is the HashiCorp Vault that ${vault:...} is read from. What is empty
+// here has the value that Vault's own command line would use.
+type Vault struct {
+	Address   string    `key:"address" check:"address"`
+	Namespace string    `key:"namespace"`
+	CACert    string    `key:"ca_cert" as:"path"`
+	Auth      VaultAuth `key:"auth"`
+}
+
+// VaultAuth says how the firewall proves to Vault who it is.
+type VaultAuth struct {
+	Method string `key:"method" enum:"token" default:"token"`
+	Token  string `key:"token" check:"token" opt:"ref,secret"` // a reference, never the token itself
+}
+
+// Audit says where the records go.
+type Audit struct {
+	File string `key:"file" as:"path"`
+}
+
+// State says where the firewall keeps what must outlive it.
+type State struct {
+	Path string `key:"path" as:"path"`
+}
+
+// Listen configures the HTTP front of `mcpfirewall serve`.
+type Listen struct {
+	Address       string        `key:"address" check:"listen" default:"127.0.0.1:8750"`
+	Hosts         []string      `key:"hosts" check:"host"`
+	Origins       []string      `key:"origins" check:"origin"`
+	MaxRequest    int64         `key:"max_request" as:"size" default:"4MiB" min:"1KiB" max:"1GiB"` // bytes
+	ShutdownGrace time.Duration `key:"shutdown_grace" default:"10s" min:"0s" max:"1h"`
+}
+
+// Wrap returns the configuration of `mcpfirewall wrap -- COMMAND`: one server
+// in the current folder, everything that it offers allowed under its own name.
+// State.Path and Audit.File are empty where the system has no home folder.
+func Wrap(command string, args []string) *Config {
+	cfg := withDefaults()
+	cfg.Version = 1
+	cfg.Naming = NamingNever
+	cfg.Tools.Default, cfg.Resources.Default, cfg.Prompts.Default = "allow", "allow", "allow"
+
+	server := defaultServer(wrapName(command))
+	server.Command = command
+	server.Args = args
+	server.Cwd, _ = os.Getwd() // "" makes the child inherit the folder, which is the same one
+	cfg.Servers = []Server{server}
+
+	if state, err := DefaultState(); err == nil {
+		cfg.State.Path = state
+		cfg.Audit.File = filepath.Join(state, auditName)
+	}
+	return cfg
+}
+
+const auditName = "audit.jsonl"
+
+// wrapName makes a server's name of a command: /usr/bin/My_Server.exe becomes
+// my-server.
+func wrapName(command string) string {
+	base := command[strings.LastIndexAny(command, `/\`)+1:]
+	if ext := filepath.Ext(base); len(ext) < len(base) {
+		base = strings.TrimSuffix(base, ext)
+	}
+	var name strings.Builder
+	for _, r := range strings.ToLower(base) {
+		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
+			name.WriteRune(r)
+		} else if s := name.String(); s != "" && !strings.HasSuffix(s, "-") {
+			name.WriteByte('-')
+		}
+	}
+	s := strings.Trim(name.String(), "-")
+	if s == "" {
+		return "server"
+	}
+	return s[:min(len(s), maxName)]
+}

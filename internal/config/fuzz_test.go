@@ -1,0 +1,117 @@
+package config
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+// FuzzParse checks that no text makes Parse panic, that every problem points
+// into the file and prints safely, and that what is accepted is within the
+// bounds on which others rely.
+func FuzzParse(f *testing.F) {
+	files, err := filepath.Glob("testdata/problems/*.yaml")
+	if err != nil || len(files) == 0 {
+		f.Fatalf("no seeds: %v", err)
+	}
+	for _, file := range append(files, filepath.Join(root, "mcpfirewall.yaml")) {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
+	f.Add([]byte("version: 1\nrules: [{name: a, tools: [b], then: ask, when: \"\\x41\\\n  b\"}]"))
+	f.Add([]byte("version: 1\nrules:\n- name: a\n  tools: [b]\n  then: ask\n  when: >+\n    a\n\n      b\n\n"))
+	f.Add([]byte("a: &a [*a]\n---\n...\n%YAML 1.1\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		cfg, err := Parse("f", data)
+		if err != nil {
+			var problems Problems
+			if !errors.As(err, &problems) || len(problems) == 0 || cfg != nil {
+				t.Fatalf("Parse returned %v, %v", cfg, err)
+			}
+			for _, p := range problems {
+				inFile(t, p, data)
+			}
+			printable(t, problems.Error())
+			return
+		}
+		for path, at := range cfg.nodes {
+			for offset := range min(len(at.value.Value), 50) + 2 {
+				inFile(t, cfg.Problem(path, offset, "m", ""), data)
+			}
+		}
+		for i, r := range cfg.Rules {
+			if r.Name == "" || len(r.Tools) == 0 || r.Then != "ask" && r.Then != "deny" {
+				t.Errorf("rule %d is %+v", i, r)
+			}
+		}
+		for _, s := range cfg.Servers {
+			if (s.Command == "") == (s.URL == "") || s.Timeout <= 0 || s.MaxMessage <= 0 || !serverName.MatchString(s.Name) {
+				t.Errorf("a server is %+v", s)
+			}
+		}
+		if cfg.Version != 1 || cfg.State.Path == "" || cfg.Audit.File == "" || cfg.Approvals.Timeout <= 0 {
+			t.Errorf("the configuration is %+v", plain(cfg))
+		}
+	})
+}
+
+// inFile checks that a problem has a place in the file.
+func inFile(t *testing.T, p Problem, data []byte) {
+	t.Helper()
+	lines := strings.Split(strings.TrimPrefix(string(data), "\ufeff"), "\n")
+	if p.Line < 1 || p.Line > len(lines) {
+		t.Fatalf("line %d of %d: %s", p.Line, len(lines), p.Message)
+	}
+	line := strings.TrimSuffix(lines[p.Line-1], "\r")
+	if p.Column < 1 || p.Column > utf8.RuneCountInString(line)+1 {
+		t.Fatalf("column %d of %q: %s", p.Column, line, p.Message)
+	}
+	if utf8.RuneCountInString(p.Source) != utf8.RuneCountInString(line) {
+		t.Fatalf("the source line %q is shown as %q", line, p.Source)
+	}
+	if p.Message == "" || p.File != "f" {
+		t.Fatalf("the problem is %+v", p)
+	}
+}
+
+// printable checks that a message cannot do anything to a terminal.
+func printable(t *testing.T, message string) {
+	t.Helper()
+	for _, r := range message {
+		if r != '\n' && r != '\t' && isUnprintable(r) {
+			t.Fatalf("the message holds %U: %q", r, message)
+		}
+	}
+	if !utf8.ValidString(message) {
+		t.Fatalf("the message is not UTF-8: %q", message)
+	}
+}
+
+func FuzzSize(f *testing.F) {
+	for _, s := range []string{"1", "32MiB", "-1", "9999999999999GiB", "1.5KB"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		if n, wrong := parseSize(s); wrong == "" && n < 0 {
+			t.Errorf("parseSize(%q) = %d", s, n)
+		}
+		if d, wrong := parseDuration(s); wrong == "" && d < 0 {
+			t.Errorf("parseDuration(%q) = %d", s, d)
+		}
+		for _, k := range []kind{kindSize, kindDuration} {
+			if guess := suggestValue(k, s); guess != "" {
+				_, wrongSize := parseSize(guess)
+				_, wrongDuration := parseDuration(guess)
+				if k == kindSize && wrongSize != "" || k == kindDuration && wrongDuration != "" {
+					t.Errorf("the suggestion %q for %q is wrong itself", guess, s)
+				}
+			}
+		}
+	})
+}

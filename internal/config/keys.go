@@ -1,0 +1,127 @@
+package config
+
+import (
+	"reflect"
+	"strings"
+)
+
+// keyDoc is what people read about a key, in their editor and on the reference
+// page.
+type keyDoc struct {
+	text    string
+	example string // as it would stand after the key, in one line
+	deflt   string // the default in words, where the tag cannot say it
+}
+
+// docs holds the texts, by the Go type of the section and the key in it.
+var docs = map[string]keyDoc{
+	"Config.version":   {text: "The version of the file's format.", example: "1"},
+	"Config.naming":    {text: "How capabilities are called toward the client. `always`: `server__name`. `never`: by the server's own name; capabilities that collide are all withheld. `auto`: `always` with two or more servers, `never` with one. Resources keep their URI.", example: "always"},
+	"Config.servers":   {text: "The MCP servers behind the firewall, by name. A name consists of a-z, 0-9 and -.", example: "{ demo: { command: mcpfirewall, args: [demo, server] } }"},
+	"Config.tools":     {text: "Which tools the agent has, as patterns over `server.tool`.", example: "{ allow: [\"github.get_*\"], ask: [\"github.create_*\"], deny: [\"*.delete_*\"] }"},
+	"Config.resources": {text: "Which resources and resource templates the agent has, as patterns over `server.uri`.", example: "{ allow: [\"docs.file:///srv/docs/*\"] }"},
+	"Config.prompts":   {text: "Which prompts the agent has, as patterns over `server.prompt`.", example: "{ default: allow }"},
+	"Config.rules":     {text: "Conditions on calls. A rule can only tighten what the patterns allow; the order of rules means nothing.", example: "[{ name: refunds above 50 need a person, tools: [\"stripe.create_refund\"], when: args.amount > 5000, then: ask }]"},
+	"Config.methods":   {text: "Protocol methods that are relayed although the firewall does not know them."},
+	"Config.approvals": {text: "How a person is asked when the decision is `ask`."},
+	"Config.vault":     {text: "The HashiCorp Vault from which `${vault:MOUNT/PATH#FIELD}` is read. What is not set here is taken from the same places as by Vault's own command line."},
+	"Config.audit":     {text: "Where the record of every decision goes."},
+	"Config.state":     {text: "Where the firewall keeps what must outlive it."},
+	"Config.listen":    {text: "The HTTP front, for `mcpfirewall serve`."},
+
+	"Server.command":           {text: "The program of a server that is started here and spoken to over stdio. A name without a slash is looked up in PATH, and `mcpfirewall` is the running program itself. Either `command` or `url` is needed.", example: "npx"},
+	"Server.args":              {text: "Its arguments. May hold references.", example: "[\"-y\", \"@modelcontextprotocol/server-github\"]"},
+	"Server.env":               {text: "Its environment variables, besides a small fixed set (PATH, HOME, LANG, TMPDIR and their like); nothing else is passed on. May hold references.", example: "{ GITHUB_PERSONAL_ACCESS_TOKEN: \"${vault:secret/github#token}\" }"},
+	"Server.cwd":               {text: "The folder that it is started in.", example: "~/projects", deflt: "the folder of this file"},
+	"Server.url":               {text: "The address of a server that is reached over HTTP. May hold references.", example: "https://crm.example.com/mcp"},
+	"Server.transport":         {text: "`http` for Streamable HTTP, `sse` for the older HTTP with SSE.", example: "sse", deflt: "http"},
+	"Server.headers":           {text: "HTTP headers to send with every request. May hold references.", example: "{ Authorization: \"Bearer ${vault:secret/crm#api_key}\" }"},
+	"Server.timeout":           {text: "How long a request to this server may take.", example: "2m"},
+	"Server.sampling":          {text: "Whether the server may ask the client's model for text (sampling).", example: "allow"},
+	"Server.elicitation_hosts": {text: "Hosts whose https URLs the server may ask the user to open; none if absent. The name must match exactly.", example: "[\"login.example.com\"]"},
+	"Server.elicitation":       {text: "Whether the server may ask the user for input (elicitation).", example: "deny"},
+	"Server.roots":             {text: "Whether the server may ask which folders the client works in (roots).", example: "deny"},
+	"Server.shared":            {text: "Whether all sessions of `mcpfirewall serve` use one connection to this server. Otherwise each has its own.", example: "true"},
+	"Server.arguments":         {text: "What happens to an argument that a tool's schema does not declare. `declared`: the call is refused. `open`: it is passed on. A list of patterns over tool names: it is passed on for these tools.", example: "[\"search_*\"]"},
+	"Server.max_message":       {text: "The largest message that is read from this server.", example: "8MiB"},
+	"Server.protocol":          {text: "Which protocol era the server is spoken to in. `modern`: 2026-07-28 and later. `legacy`: up to 2025-11-25. `auto`: `modern` is tried first; naming the era saves the attempt with servers that never answer it.", example: "legacy"},
+
+	"Patterns.default": {text: "What holds where no pattern matches.", example: "ask"},
+	"Patterns.allow":   {text: "What may be used.", example: "[\"github.get_*\", \"mail.*\"]"},
+	"Patterns.ask":     {text: "What may be used once a person has approved it. Wins over `allow`.", example: "[\"github.create_*\"]"},
+	"Patterns.deny":    {text: "What may not be used, and is hidden. Wins over `ask` and `allow`; upper and lower case make no difference.", example: "[\"*.delete_*\"]"},
+
+	"Rule.name":    {text: "What the rule is called in messages and records. Unique.", example: "mail stays inside"},
+	"Rule.tools":   {text: "The tools that the rule is about, as patterns over `server.tool`.", example: "[\"mail.send\"]"},
+	"Rule.when":    {text: "The condition, an expression of the [expr language](https://expr-lang.org/docs/language-definition) over `tool`, `args` and `session`. An expression that fails denies the call.", example: "not (args.to endsWith \"@example.com\")", deflt: "always"},
+	"Rule.then":    {text: "What happens to a call that the condition holds for: a person is asked, or it is denied.", example: "deny"},
+	"Rule.message": {text: "What the agent is told, so that it can do better.", example: "Send mail to example.com only."},
+
+	"Methods.allow": {text: "Names of methods, written out. No policy decides on them.", example: "[\"custom/search\"]"},
+
+	"Approvals.via":     {text: "The ways to ask. `elicitation` asks in the client itself.", example: "[elicitation]"},
+	"Approvals.timeout": {text: "How long an answer is waited for. Then the call is denied.", example: "10m"},
+
+	"Vault.address":   {text: "Vault's address.", example: "https://vault.example.com:8200", deflt: "$VAULT_ADDR"},
+	"Vault.namespace": {text: "The namespace (Vault Enterprise).", example: "team-a", deflt: "$VAULT_NAMESPACE"},
+	"Vault.ca_cert":   {text: "A file with the certificate of the authority that signed Vault's certificate (PEM).", example: "~/vault-ca.pem", deflt: "$VAULT_CACERT"},
+	"Vault.auth":      {text: "How the firewall proves to Vault who it is.", example: "{ method: token, token: \"${file:/run/secrets/vault-token}\" }"},
+
+	"VaultAuth.method": {text: "The auth method.", example: "token"},
+	"VaultAuth.token":  {text: "Where the token comes from, as a reference of the form `${env:NAME}` or `${file:PATH}`. The token itself does not belong in this file.", example: "\"${env:MY_VAULT_TOKEN}\"", deflt: "$VAULT_TOKEN, then ~/.vault-token"},
+
+	"Audit.file": {text: "The file that gets one JSON line per decision and event. Without the record there is no call.", example: "~/mcpfirewall-audit.jsonl", deflt: "audit.jsonl under `state.path`"},
+
+	"State.path": {text: "The folder.", example: "~/.mcpfirewall", deflt: "$XDG_STATE_HOME/mcpfirewall or ~/.local/state/mcpfirewall; ~/Library/Application Support/mcpfirewall on macOS, %LocalAppData%\\mcpfirewall on Windows"},
+
+	"Listen.address":        {text: "The address and port to listen at. One that is not loopback is refused without authentication.", example: "127.0.0.1:9000"},
+	"Listen.hosts":          {text: "Names that the Host header may have besides those of loopback.", example: "[\"firewall.example.com\"]"},
+	"Listen.origins":        {text: "Web origins that may use the firewall from a browser besides those of loopback.", example: "[\"https://app.example.com\"]"},
+	"Listen.max_request":    {text: "The largest request body that is read.", example: "1MiB"},
+	"Listen.shutdown_grace": {text: "How long calls may go on when the firewall is told to stop.", example: "30s"},
+}
+
+func docOf(section reflect.Type, f field) keyDoc { return docs[section.Name()+"."+f.key] }
+
+// Placeholders for names and indexes in the path of a key.
+const (
+	anyName = "NAME"
+	anyItem = "[]"
+)
+
+// walkKeys calls visit for every key of the file, each section before its keys.
+// Paths are like `servers.NAME.command` and `rules[].when`.
+func walkKeys(visit func(path string, section reflect.Type, f field)) {
+	var walk func(section reflect.Type, at string)
+	walk = func(section reflect.Type, at string) {
+		for _, f := range fieldsOf(section) {
+			path := join(at, f.key)
+			visit(path, section, f)
+			switch f.kind {
+			case kindSection:
+				walk(f.elem, path)
+			case kindSections:
+				walk(f.elem, path+anyItem)
+			case kindNamedSections:
+				walk(f.elem, path+"."+anyName)
+			}
+		}
+	}
+	walk(reflect.TypeFor[Config](), "")
+}
+
+// homeOf says where in the file a key belongs, "" if nowhere.
+func homeOf(key string) string {
+	var homes []string
+	walkKeys(func(path string, _ reflect.Type, f field) {
+		if f.key != key {
+			return
+		}
+		if i := strings.LastIndexByte(path, '.'); i >= 0 {
+			homes = append(homes, "under "+path[:i])
+		} else {
+			homes = append(homes, "at the top of the file")
+		}
+	})
+	return strings.Join(homes, " or ")
+}

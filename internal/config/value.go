@@ -1,0 +1,103 @@
+package config
+
+import (
+	"math"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// parseDuration reads a length of time such as 30s, 5m or 1h30m, as
+// [time.ParseDuration] does, but only without a sign.
+func parseDuration(text string) (d time.Duration, wrong string) {
+	const want = "must be a length of time with its unit, such as 500ms, 30s, 5m or 1h30m"
+	if strings.HasPrefix(text, "-") || strings.HasPrefix(text, "+") || text == "0" {
+		return 0, want
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		return 0, want
+	}
+	return d, ""
+}
+
+// sizeUnits are the units of a size, in bytes.
+var sizeUnits = []struct {
+	name  string
+	bytes int64
+}{
+	{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30},
+	{"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9},
+	{"B", 1},
+}
+
+// parseSize reads a number of bytes such as 4096, 4MB (of 1000) or 32MiB (of 1024).
+func parseSize(text string) (bytes int64, wrong string) {
+	const want = "must be a size such as 32MiB, 4MB or 4096 (bytes)"
+	digits, unit := text, int64(1)
+	for _, u := range sizeUnits {
+		if rest, ok := strings.CutSuffix(text, u.name); ok {
+			digits, unit = rest, u.bytes
+			break
+		}
+	}
+	if strings.Trim(digits, "0123456789") != "" {
+		return 0, want
+	}
+	n, err := strconv.ParseInt(digits, 10, 64)
+	if err != nil || n > math.MaxInt64/unit {
+		return 0, want
+	}
+	return n * unit, ""
+}
+
+// suggestValue guesses how a duration or a size was meant that lacks its unit
+// or spells it otherwise: 30 for 30s, "32 mib" for 32MiB. It returns "" if it
+// has no idea, or none that is right itself.
+func suggestValue(k kind, text string) string {
+	guess, wrong := guessValue(k, text), ""
+	switch k {
+	case kindDuration:
+		_, wrong = parseDuration(guess)
+	case kindSize:
+		_, wrong = parseSize(guess)
+	}
+	if wrong != "" {
+		return ""
+	}
+	return guess
+}
+
+func guessValue(k kind, text string) string {
+	compact := strings.ToLower(strings.ReplaceAll(text, " ", ""))
+	number := strings.TrimRight(compact, "abcdefghijklmnopqrstuvwxyz")
+	unit := compact[len(number):]
+	if number == "" || len(number) > 12 || strings.Trim(number, "0123456789") != "" {
+		return ""
+	}
+	switch k {
+	case kindDuration:
+		switch unit {
+		case "", "sec", "secs", "second", "seconds", "s":
+			return number + "s"
+		case "ms", "millis", "milliseconds":
+			return number + "ms"
+		case "m", "min", "mins", "minute", "minutes":
+			return number + "m"
+		case "h", "hour", "hours":
+			return number + "h"
+		case "d", "day", "days":
+			if n, err := strconv.Atoi(number); err == nil && n < 1000 {
+				return strconv.Itoa(24*n) + "h"
+			}
+		}
+	case kindSize:
+		for _, u := range sizeUnits {
+			name := strings.ToLower(u.name)
+			if unit == name || unit+"ib" == name {
+				return number + u.name
+			}
+		}
+	}
+	return ""
+}
