@@ -1,0 +1,185 @@
+package audit
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/rs/zerolog"
+)
+
+// Record is one line of the audit file. Fields that are empty are left out of
+// the line; the time is added by [Log.Write].
+type Record struct {
+	ID         string // from NewID; the records of one call share it
+	Event      string // Intent, Outcome, Refusal or Lifecycle
+	Session    string
+	Principal  string
+	Client     string // the name that the client gives itself
+	Server     string
+	Method     string
+	Capability string // the server's own name of the tool, resource or prompt
+	Arguments  []byte // one valid JSON value without secrets; what exceeds Options.MaxArguments is cut
+	Action     string // allow, ask or deny
+	Rule       string // what made the decision
+	Reason     string
+	Duration   time.Duration
+	BytesIn    int // size of the request from the client
+	BytesOut   int // size of the answer to the client
+	Error      string
+	Message    string // what happened, in lifecycle records
+}
+
+// maxText bounds every text of a record, in bytes: an error of a hostile server
+// must not fill the disk.
+const maxText = 4096
+
+// Write appends r to the file. It returns nil only when the whole line was handed
+// to the operating system, and no part of r is kept.
+func (l *Log) Write(r *Record) error {
+	ln := lines.Get().(*line)
+	defer ln.free()
+	ln.encode(r, l.now(), l.maxArguments)
+	if err := l.append(ln.buf); err != nil {
+		return fmt.Errorf("writing to the audit file %s: %w; nothing is relayed without a record: free space on the disk or name another file under audit.file", l.path, err)
+	}
+	return nil
+}
+
+// append writes p, one line, in one write.
+func (l *Log) append(p []byte) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.out == nil {
+		return errors.New("it was closed")
+	}
+	if l.torn {
+		p = append([]byte{'\n'}, p...)
+	}
+	n, err := l.out.Write(p)
+	if err == nil && n < len(p) {
+		err = io.ErrShortWrite
+	}
+	if n > 0 {
+		l.torn = n < len(p)
+	}
+	return err
+}
+
+// line is one record on its way to the file. It is the writer of its own logger,
+// since zerolog reports no error of a writer.
+type line struct {
+	buf    []byte
+	logger zerolog.Logger
+
+	second int64 // of the Unix time that stamp holds
+	stamp  []byte
+}
+
+// stampAt returns now as RFC 3339 in UTC with milliseconds. Formatting a date costs
+// more than the rest of a line, so all but the milliseconds is kept for a second.
+func (ln *line) stampAt(now time.Time) []byte {
+	if second := now.Unix(); second != ln.second || ln.stamp == nil {
+		ln.second = second
+		ln.stamp = now.UTC().AppendFormat(ln.stamp[:0], "2006-01-02T15:04:05.000Z")
+	}
+	ms := now.Nanosecond() / int(time.Millisecond)
+	digits := ln.stamp[len(ln.stamp)-len("000Z"):]
+	digits[0], digits[1], digits[2] = '0'+byte(ms/100), '0'+byte(ms/10%10), '0'+byte(ms%10)
+	return ln.stamp
+}
+
+var lines = sync.Pool{New: func() any {
+	ln := &line{buf: make([]byte, 0, 1024)}
+	ln.logger = zerolog.New(ln)
+	return ln
+}}
+
+func (ln *line) Write(p []byte) (int, error) {
+	ln.buf = append(ln.buf, p...)
+	return len(p), nil
+}
+
+func (ln *line) free() {
+	ln.buf = ln.buf[:0]
+	if cap(ln.buf) <= 64<<10 { // one huge record must not hold its memory for ever
+		lines.Put(ln)
+	}
+}
+
+func (ln *line) encode(r *Record, now time.Time, maxArguments int) {
+	e := ln.logger.Log()
+	e.Bytes("time", ln.stampAt(now))
+	text(e, "id", r.ID)
+	text(e, "event", r.Event)
+	text(e, "session", r.Session)
+	text(e, "principal", r.Principal)
+	text(e, "client", r.Client)
+	text(e, "server", r.Server)
+	text(e, "method", r.Method)
+	text(e, "capability", r.Capability)
+	arguments(e, r.Arguments, maxArguments)
+	text(e, "action", r.Action)
+	text(e, "rule", r.Rule)
+	text(e, "reason", r.Reason)
+	if r.Duration > 0 {
+		e.Float64("duration_ms", float64(r.Duration.Microseconds())/1000)
+	}
+	if r.BytesIn > 0 {
+		e.Int("bytes_in", r.BytesIn)
+	}
+	if r.BytesOut > 0 {
+		e.Int("bytes_out", r.BytesOut)
+	}
+	text(e, "error", r.Error)
+	text(e, "message", r.Message)
+	e.Send()
+}
+
+func text(e *zerolog.Event, key, s string) {
+	switch {
+	case s == "":
+	case len(s) <= maxText:
+		e.Str(key, s)
+	default:
+		e.Str(key, s[:runeStart(s, maxText-len(ellipsis))]+ellipsis)
+	}
+}
+
+const ellipsis = "…"
+
+// arguments adds raw as the JSON value that it is. What is too long is cut, and
+// what would break the line is made harmless: a line break within the value would
+// let an argument forge a record of its own.
+func arguments(e *zerolog.Event, raw []byte, most int) {
+	if len(raw) == 0 {
+		return
+	}
+	if len(raw) > most {
+		e.Bytes("arguments", raw[:runeStart(raw, most)]).Bool("arguments_cut", true)
+		return
+	}
+	if bytes.IndexByte(raw, '\n') < 0 {
+		e.RawJSON("arguments", raw)
+		return
+	}
+	value := jsontext.Value(raw).Clone()
+	if err := value.Compact(jsontext.AllowDuplicateNames(true), jsontext.PreserveRawStrings(true)); err != nil {
+		e.Bytes("arguments", raw)
+		return
+	}
+	e.RawJSON("arguments", value)
+}
+
+// runeStart returns the last place at or before n where a character of s begins.
+func runeStart[T string | []byte](s T, n int) int {
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return n
+}

@@ -1,0 +1,535 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/mcpfirewall/mcpfirewall/internal/audit"
+	"github.com/mcpfirewall/mcpfirewall/internal/jsonrpc"
+	"github.com/mcpfirewall/mcpfirewall/rules"
+)
+
+// This file is the call path: what tools/call, resources/read, prompts/get and
+// completion/complete go through, in the order of its functions.
+
+// call is one call on its way.
+type call struct {
+	x      *Exchange
+	c      *capability
+	link   *link
+	target string // the capability's name for records
+	args   []byte // raw arguments; nil if there are none
+	chain  *chain // what an earlier round trip of this call left, or nil
+	record string // id of the audit record
+	began  time.Time
+
+	approvedBy string // the rule that asked, where a person said yes
+}
+
+func (x *Exchange) callTool() answer {
+	name, ok := x.text("name")
+	if !ok {
+		return x.fail(jsonrpc.CodeInvalidParams, "name is missing or not a string", nil)
+	}
+	args := x.m.At(x.param("arguments"))
+	if len(args) > 0 && args[0] != '{' {
+		return x.fail(jsonrpc.CodeInvalidParams, "arguments is not an object", nil)
+	}
+	return x.through(args, name, func(v *view) *capability { return v.tools[name] },
+		jsonrpc.CodeInvalidParams, "Unknown tool: "+bounded(name))
+}
+
+func (x *Exchange) getPrompt() answer {
+	name, ok := x.text("name")
+	if !ok {
+		return x.fail(jsonrpc.CodeInvalidParams, "name is missing or not a string", nil)
+	}
+	return x.through(x.m.At(x.param("arguments")), name, func(v *view) *capability { return v.prompts[name] },
+		jsonrpc.CodeInvalidParams, "Unknown prompt: "+bounded(name))
+}
+
+func (x *Exchange) readResource() answer {
+	uri, ok := x.text("uri")
+	if !ok {
+		return x.fail(jsonrpc.CodeInvalidParams, "uri is missing or not a string", nil)
+	}
+	code := jsonrpc.CodeResourceNotFound
+	if x.modern {
+		code = jsonrpc.CodeInvalidParams
+	}
+	return x.through(nil, uri, func(v *view) *capability { return x.s.fleet.resource(v, uri) }, code, "Resource not found")
+}
+
+// complete completes an argument of a prompt or of a resource template.
+func (x *Exchange) complete() answer {
+	ref := x.param("ref")
+	name, isPrompt := jsonrpc.GetString(x.m.At(ref), "name")
+	uri, isTemplate := jsonrpc.GetString(x.m.At(ref), "uri")
+	if isPrompt == isTemplate {
+		return x.fail(jsonrpc.CodeInvalidParams, "ref names neither one prompt nor one resource template", nil)
+	}
+	find := func(v *view) *capability { return v.prompts[name] }
+	if isTemplate {
+		find = func(v *view) *capability {
+			for _, t := range v.templates {
+				if t.name == uri {
+					return t
+				}
+			}
+			return x.s.fleet.resource(v, uri)
+		}
+	}
+	return x.through(nil, name+uri, find, jsonrpc.CodeInvalidParams, "Unknown reference")
+}
+
+// through takes a call along the whole path.
+func (x *Exchange) through(args []byte, target string, find func(*view) *capability, code int, unknown string) answer {
+	k := &call{x: x, args: args, target: target, began: time.Now()}
+	if err := k.find(find); err != nil {
+		return k.unavailable(err)
+	}
+	if k.c == nil {
+		// What is hidden answers exactly as what does not exist.
+		return k.turnAway(code, unknown)
+	}
+	if a := k.open(); a.raw != nil {
+		return a
+	}
+	if err := k.validate(); err != nil {
+		return k.refuse(rules.Deny, "schema", err.Error())
+	}
+	if a := k.decide(); a.raw != nil {
+		return a
+	}
+	if err := k.intend(); err != nil {
+		return k.withhold(err)
+	}
+	x.s.calls.Add(1)
+	return k.perform()
+}
+
+// find finds the capability among those visible to this session, in lists that are as new
+// as the server's last word.
+func (k *call) find(find func(*view) *capability) error {
+	f := k.x.s.fleet
+	k.c = find(f.view())
+	if k.c == nil {
+		k.x.s.gather(k.x.ctx)
+		if k.c = find(f.view()); k.c == nil {
+			return nil
+		}
+	}
+	ctx, cancel := context.WithTimeout(k.x.ctx, k.c.conn.timeout())
+	defer cancel()
+	for range 3 {
+		l, err := k.c.conn.live(ctx)
+		if err != nil {
+			return err
+		}
+		if err := l.catalog.fresh(ctx); err != nil {
+			return err
+		}
+		found := find(f.view())
+		if found == nil {
+			k.c = nil
+			return nil
+		}
+		if k.c, k.link = found, l; found.conn == l.conn && l == found.conn.up() {
+			return nil
+		}
+	}
+	return fmt.Errorf("server %s keeps restarting", k.c.conn.name)
+}
+
+// validate checks the arguments against the schema that the agent saw.
+func (k *call) validate() error {
+	c := k.c
+	if c.kind != rules.Tool {
+		return nil
+	}
+	args := k.args
+	if len(args) == 0 {
+		args = []byte("{}")
+	}
+	if name, clash := c.input.FoldClash(args); clash {
+		return fmt.Errorf("an argument's name equals %q but for upper and lower case: use the names of the tool's schema", bounded(name))
+	}
+	if !c.open {
+		if extra := c.input.Undeclared(args); len(extra) > 0 {
+			return fmt.Errorf("the tool declares no argument %q: use only the arguments of its schema", bounded(strings.Join(extra, `", "`)))
+		}
+	}
+	if err := c.input.Validate(args); err != nil {
+		return fmt.Errorf("the arguments do not fit the tool's schema: %w", err)
+	}
+	return nil
+}
+
+// decide asks the policy, and a person where the policy says so.
+func (k *call) decide() answer {
+	x, s := k.x, k.x.s
+	d := k.c.entry.Decide(rules.Call{Args: k.args, Session: rules.Session{Calls: int(s.calls.Load()), Started: s.started}})
+	if d.Failed != nil {
+		s.relay.log.Warn().Str("rule", d.Rule).Str("reason", s.relay.redact.Text(d.Failed.Error())).Msg("a rule failed: the call is denied")
+	}
+	switch {
+	case d.Action == rules.Deny:
+		return k.refuse(rules.Deny, d.Rule, d.Message)
+	case d.Action == rules.Ask && (k.chain == nil || !k.chain.Approved):
+		return x.approve(k, d)
+	case d.Action == rules.Ask:
+		k.approvedBy = d.Rule
+	}
+	return answer{}
+}
+
+// intend writes the record of intent.
+func (k *call) intend() error {
+	rec := k.newRecord("intent")
+	rec.Action, rec.Arguments, rec.BytesIn = "allow", k.args, len(k.x.m.Raw)
+	if k.approvedBy != "" {
+		rec.Rule, rec.Reason = k.approvedBy, "approved by the user"
+	}
+	return k.x.s.relay.audit.Write(&rec)
+}
+
+func (k *call) newRecord(event string) audit.Record {
+	s := k.x.s
+	if k.record == "" {
+		k.record = s.relay.audit.NewID()
+	}
+	rec := audit.Record{ID: k.record, Event: event, Session: s.id, Principal: s.peer.Principal, Client: s.clientName(),
+		Method: k.x.m.Method, Capability: bounded(k.target)}
+	if k.c != nil {
+		rec.Server, rec.Capability = k.c.conn.name, bounded(k.c.name)
+	}
+	return rec
+}
+
+// perform sends the call to the server and brings its answer back.
+func (k *call) perform() answer {
+	x := k.x
+	for round := 0; ; round++ {
+		var up *upcall
+		if k.chain != nil && k.chain.parked != nil {
+			up = k.chain.parked.up
+			k.chain.parked = nil
+			up.client.Store(x)
+		} else {
+			up = k.link.prepare(x.m.Method, x)
+			raw, err := k.forward(up)
+			if err != nil {
+				k.link.forget(up)
+				return k.withhold(err)
+			}
+			k.link.launch(up, raw, k.c.headers)
+		}
+		m, stopped, err := k.await(up)
+		switch {
+		case err != nil:
+			return k.outcome(k.unanswered(err), 0, err)
+		case stopped.raw != nil:
+			return k.outcome(stopped, 0, nil)
+		case m.Kind == jsonrpc.Failure:
+			return k.outcome(x.relayError(m, k.link), len(m.Raw), nil)
+		}
+		a, again := k.received(m, round)
+		if !again {
+			return k.outcome(a, len(m.Raw), nil)
+		}
+	}
+}
+
+// forward returns the message for the server: the client's own with as little changed as
+// names, tokens and eras demand.
+func (k *call) forward(up *upcall) ([]byte, error) {
+	x, l, m := k.x, k.link, k.x.m
+	id := upID(up)
+	edits := []jsonrpc.Edit{{Span: m.ID, New: id}}
+	if k.c.exposed != k.c.name {
+		span := x.param("name")
+		if x.m.Method == "completion/complete" {
+			span = jsonrpc.Find(m.Raw, x.param("ref"), "name")
+		}
+		edits = append(edits, jsonrpc.Edit{Span: span, New: jsonrpc.Quote(k.c.name)})
+	}
+	if e, ok := x.metaEdit(l, id); ok {
+		edits = append(edits, e)
+	}
+	raw := m.Splice(edits...)
+	if k.chain == nil && !x.param("requestState").Present() && !x.param("inputResponses").Present() {
+		return raw, nil
+	}
+	params := jsonrpc.DropMembers(jsonrpc.Get(raw, "params"), func(n string) bool { return n == "requestState" || n == "inputResponses" })
+	if l.modern && k.chain != nil {
+		if k.chain.HasState {
+			params = jsonrpc.SetMember(params, "requestState", jsonrpc.Quote(k.chain.State))
+		}
+		if len(k.chain.responses) > 0 {
+			params = jsonrpc.SetMember(params, "inputResponses", k.chain.responses)
+		}
+	}
+	return jsonrpc.SetMember(raw, "params", params), nil
+}
+
+// metaEdit returns the edit that makes the request's _meta fit the server: the progress
+// token is the firewall's own, and each era has its own members.
+func (x *Exchange) metaEdit(l *link, token []byte) (jsonrpc.Edit, bool) {
+	m := x.m
+	obj := m.At(x.meta)
+	if !x.modern && !l.modern {
+		if len(obj) == 0 {
+			return jsonrpc.Edit{}, false
+		}
+		if clean := dropOwn(obj); len(clean) == len(obj) {
+			return jsonrpc.Edit{Span: x.token, New: token}, x.token.Present()
+		}
+	}
+	if len(obj) == 0 {
+		obj = []byte("{}")
+	}
+	obj = dropOwn(obj)
+	if x.token.Present() {
+		obj = jsonrpc.SetMember(obj, "progressToken", token)
+	}
+	switch {
+	case x.modern && !l.modern:
+		obj = jsonrpc.DropMembers(obj, func(n string) bool {
+			return n == metaVersion || n == metaClientInfo || n == metaClientCaps || n == metaLogLevel
+		})
+	case l.modern:
+		obj = jsonrpc.SetMember(obj, metaVersion, jsonrpc.Quote(ModernVersion))
+		if len(x.identity.info) > 0 {
+			obj = jsonrpc.SetMember(obj, metaClientInfo, x.identity.info)
+		}
+		obj = jsonrpc.SetMember(obj, metaClientCaps, serverCaps(x.identity.caps, l.conn, x.modern, true))
+		if x.level != "" {
+			obj = jsonrpc.SetMember(obj, metaLogLevel, jsonrpc.Quote(x.level))
+		}
+	}
+	if x.meta.Present() {
+		return jsonrpc.Edit{Span: x.meta, New: obj}, true
+	}
+	return jsonrpc.Set(m.Raw, m.Params, "_meta", obj), m.Params.Present()
+}
+
+func (c *conn) timeout() time.Duration {
+	if c.cfg.Timeout > 0 {
+		return c.cfg.Timeout
+	}
+	return defaultTimeout
+}
+
+// maxStretch bounds how often progress may renew a call's time limit.
+const maxStretch = 20
+
+// await waits for the server's answer. stopped is a response that ends this request
+// while the call may go on: what the server asks is put to a modern client so.
+func (k *call) await(up *upcall) (m *jsonrpc.Message, stopped answer, err error) {
+	l, limit := up.link, k.c.conn.timeout()
+	began := time.Now()
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	for {
+		select {
+		case m := <-up.reply:
+			l.forget(up)
+			return m, answer{}, nil
+		case err := <-up.failed:
+			select {
+			case m := <-up.reply: // the answer came before the stream broke
+				l.forget(up)
+				return m, answer{}, nil
+			default:
+			}
+			l.forget(up)
+			return nil, answer{}, err
+		case q := <-up.asks:
+			if a := k.park(up, q); a.raw != nil {
+				return nil, a, nil
+			}
+		case <-k.x.ctx.Done():
+			reason := "the client is gone"
+			var c *cancelError
+			if errors.As(context.Cause(k.x.ctx), &c) {
+				reason = c.reason
+			}
+			l.abandon(up, reason)
+			return nil, answer{}, context.Cause(k.x.ctx)
+		case <-l.gone:
+			select {
+			case m := <-up.reply:
+				return m, answer{}, nil
+			default:
+			}
+			return nil, answer{}, fmt.Errorf("server %s ended before it answered: %w", l.conn.name, l.reason())
+		case <-timer.C:
+			if last := time.Unix(0, up.beat.Load()); time.Since(last) < limit && time.Since(began) < maxStretch*limit {
+				timer.Reset(limit - time.Since(last))
+				continue
+			}
+			l.abandon(up, "time limit")
+			return nil, answer{}, fmt.Errorf("server %s did not answer within its time limit of %s", l.conn.name, limit)
+		}
+	}
+}
+
+// received judges a result and makes the client's answer of it. again says that the
+// server got what it asked for and the call is to be sent once more.
+func (k *call) received(m *jsonrpc.Message, round int) (a answer, again bool) {
+	x, l := k.x, k.link
+	result := m.At(m.Result)
+	if l.modern {
+		kind, present := jsonrpc.GetString(result, "resultType")
+		switch {
+		case !present && len(jsonrpc.Get(result, "resultType")) > 0:
+			return x.fail(jsonrpc.CodeInternal, "the server's result was withheld: its resultType is not a string", nil), false
+		case kind == "input_required":
+			return k.inputRequired(m, round)
+		case kind == "task" && x.m.Method == "tools/call":
+			return x.created(k, m), false
+		case present && kind != "complete":
+			return x.fail(jsonrpc.CodeInternal, "the server's result was withheld: its resultType is unknown to the firewall", nil), false
+		}
+	}
+	if k.c.kind == rules.Tool {
+		if task := jsonrpc.Find(m.Raw, m.Result, "task", "taskId"); !l.modern && task.Present() && x.param("task").Present() {
+			return x.created(k, m), false
+		}
+		if err := k.c.checkOutput(result); err != nil {
+			return k.withhold(err), false
+		}
+	}
+	return x.relayResult(m, l, x.relatedTask(k.c, m)...), false
+}
+
+// checkOutput validates structured content against the output schema that the tool
+// declared.
+func (c *capability) checkOutput(result []byte) error {
+	if c.output == nil || string(jsonrpc.Get(result, "isError")) == "true" {
+		return nil
+	}
+	content := jsonrpc.Get(result, "structuredContent")
+	if len(content) == 0 {
+		return nil
+	}
+	if err := c.output.Validate(content); err != nil {
+		return fmt.Errorf("the server's structured content does not fit the output schema that the tool declares: %w", err)
+	}
+	return nil
+}
+
+// outcome writes the record of the outcome; without it the result is withheld.
+func (k *call) outcome(a answer, size int, failure error) answer {
+	rec := k.newRecord("outcome")
+	rec.Duration, rec.BytesOut = time.Since(k.began), size
+	if failure != nil {
+		rec.Error = k.x.s.relay.redact.Text(failure.Error())
+	} else if a.code != 0 {
+		rec.Error = "error " + strconv.Itoa(a.code)
+	}
+	if err := k.x.s.relay.audit.Write(&rec); err != nil {
+		k.x.s.relay.log.Error().Err(err).Msg("result withheld: its record cannot be written")
+		return k.x.fail(jsonrpc.CodeInternal, "the result was withheld because its audit record cannot be written; the call was made. See the firewall's log", nil)
+	}
+	return a
+}
+
+// withhold refuses what the firewall itself could not do.
+func (k *call) withhold(err error) answer {
+	k.x.s.relay.log.Error().Err(err).Str("tool", bounded(k.target)).Msg("call or result withheld")
+	return k.failure(err.Error(), nil)
+}
+
+// unanswered is the client's answer when the server gave none.
+func (k *call) unanswered(err error) answer {
+	return k.failure(k.x.s.relay.redact.Text(err.Error()), nil)
+}
+
+// unavailable is the client's answer when the server is down.
+func (k *call) unavailable(err error) answer {
+	rec := k.newRecord("refusal")
+	rec.Error = k.x.s.relay.redact.Text(err.Error())
+	if werr := k.x.s.relay.audit.Write(&rec); werr != nil {
+		return k.withhold(werr)
+	}
+	return k.failure(rec.Error, nil)
+}
+
+// refuse records a decision against the call and tells the client.
+func (k *call) refuse(action rules.Action, rule, message string) answer {
+	rec := k.newRecord("refusal")
+	rec.Action, rec.Rule, rec.Reason, rec.Arguments, rec.BytesIn = action.String(), rule, message, k.args, len(k.x.m.Raw)
+	if err := k.x.s.relay.audit.Write(&rec); err != nil {
+		return k.withhold(err)
+	}
+	return k.failure(message, decision(action, rule, k.record))
+}
+
+// turnAway answers for a capability that the session cannot see.
+func (k *call) turnAway(code int, message string) answer {
+	rec := k.newRecord("refusal")
+	rec.Action, rec.Rule, rec.Reason = rules.Deny.String(), "unknown", message
+	if err := k.x.s.relay.audit.Write(&rec); err != nil {
+		return k.withhold(err)
+	}
+	data := append(append([]byte(`{"`+metaDecision+`":`), decision(rules.Deny, "unknown", k.record)...), '}')
+	if k.x.m.Method == "resources/read" {
+		uri := k.x.m.At(k.x.param("uri"))
+		data = append(append(append(data[:len(data)-1], `,"uri":`...), uri...), '}')
+	}
+	return k.x.fail(code, message, data)
+}
+
+func decision(action rules.Action, rule, record string) []byte {
+	b := jsonrpc.AppendQuote([]byte(`{"action":`), action.String())
+	b = jsonrpc.AppendQuote(append(b, `,"rule":`...), rule)
+	return append(jsonrpc.AppendQuote(append(b, `,"record":`...), record), '}')
+}
+
+// failure tells the client that there is no result: for a tool a result that the agent
+// can read and act on, else an error. decided is the decision object, or nil.
+func (k *call) failure(message string, decided []byte) answer {
+	x := k.x
+	if x.m.Method != "tools/call" {
+		var data []byte
+		if decided != nil {
+			data = append(append([]byte(`{"`+metaDecision+`":`), decided...), '}')
+		}
+		return x.fail(jsonrpc.CodeInternal, message, data)
+	}
+	b := jsonrpc.AppendQuote([]byte(`{"content":[{"type":"text","text":`), message)
+	b = append(b, `}],"isError":true`...)
+	if x.modern {
+		b = append(b, `,"resultType":"complete"`...)
+	}
+	if decided != nil {
+		b = append(append(append(b, `,"_meta":{"`+metaDecision+`":`...), decided...), '}')
+	}
+	return x.result(append(b, '}'))
+}
+
+// passUnknown relays a method that the configuration lets pass though the table does not
+// know it: to the only server there is, and recorded like a call.
+func (x *Exchange) passUnknown() answer {
+	x.row = &method{name: x.m.Method, params: names()}
+	x.index()
+	if a := x.era(); a.raw != nil {
+		return a
+	}
+	x.s.gather(x.ctx)
+	links := x.s.fleet.links()
+	if len(links) != 1 {
+		return x.fail(jsonrpc.CodeInternal, "a method outside the specification can only be passed on where exactly one server is connected", nil)
+	}
+	k := &call{x: x, target: x.m.Method, link: links[0], began: time.Now(), args: x.m.At(x.m.Params),
+		c: &capability{conn: links[0].conn, name: x.m.Method, exposed: x.m.Method, kind: rules.Prompt}}
+	if err := k.intend(); err != nil {
+		return k.withhold(err)
+	}
+	return k.perform()
+}

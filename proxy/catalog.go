@@ -1,0 +1,256 @@
+package proxy
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/mcpfirewall/mcpfirewall/internal/jsonrpc"
+)
+
+// listKind is one of the lists that a server offers.
+type listKind struct {
+	method     string
+	member     string // of the result
+	capability string // that declares it
+	key        string // names an item
+	notice     string // says that it changed; "" if none of its own does
+}
+
+var (
+	toolList     = listKind{"tools/list", "tools", "tools", "name", "notifications/tools/list_changed"}
+	resourceList = listKind{"resources/list", "resources", "resources", "uri", "notifications/resources/list_changed"}
+	templateList = listKind{"resources/templates/list", "resourceTemplates", "resources", "uriTemplate", "notifications/resources/list_changed"}
+	promptList   = listKind{"prompts/list", "prompts", "prompts", "name", "notifications/prompts/list_changed"}
+	listKinds    = []listKind{toolList, resourceList, templateList, promptList}
+)
+
+// Bounds of what one server may list.
+const (
+	maxPages     = 2000
+	maxListBytes = 64 << 20
+)
+
+// item is one definition of a list as the server sent it.
+type item struct {
+	raw  []byte
+	name string // or URI, or URI template
+}
+
+// catalog holds the lists of one link as they were last fetched.
+type catalog struct {
+	link *link
+
+	mu      sync.Mutex
+	lists   map[string][]item // by method
+	pending chan struct{}     // closed when the refresh under way is done; nil if there is none
+	again   bool              // another change was announced during the refresh
+	serial  int64             // counts the changes, for views to notice
+}
+
+// fetch gets the given lists and puts them in place of the old ones.
+func (c *catalog) fetch(ctx context.Context, kinds ...listKind) error {
+	for _, k := range kinds {
+		if !c.link.has(k.capability) {
+			continue
+		}
+		items, err := c.get(ctx, k)
+		if err != nil {
+			return err
+		}
+		c.mu.Lock()
+		if c.lists == nil {
+			c.lists = map[string][]item{}
+		}
+		c.lists[k.method] = items
+		c.serial++
+		c.mu.Unlock()
+		c.link.conn.fleet.relay.epoch.Add(1)
+	}
+	return nil
+}
+
+// get fetches all pages of a list.
+func (c *catalog) get(ctx context.Context, k listKind) ([]item, error) {
+	var items []item
+	var params []byte
+	seen := map[string]bool{}
+	size := 0
+	for range maxPages {
+		m, err := c.link.request(k.method, params)
+		if err != nil {
+			return nil, fmt.Errorf("fetching %s: %w", k.method, err)
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, fmt.Errorf("fetching %s: %w", k.method, err)
+		}
+		if m.Kind == jsonrpc.Failure {
+			code, _ := jsonrpc.Int(jsonrpc.Get(m.At(m.Error), "code"))
+			if code == jsonrpc.CodeMethodNotFound {
+				return nil, nil // declared, but not there: an empty list harms nobody
+			}
+			message, _ := jsonrpc.GetString(m.At(m.Error), "message")
+			return nil, fmt.Errorf("fetching %s: the server answered with error %d: %s", k.method, code, bounded(message))
+		}
+		if known := resultNames.Clash(m.Raw, m.Result); known != "" {
+			return nil, fmt.Errorf("fetching %s: a name in the result equals a known one but for upper and lower case", k.method)
+		}
+		if size += len(m.Raw); size > maxListBytes {
+			return nil, fmt.Errorf("fetching %s: the list is larger than %d MiB", k.method, maxListBytes>>20)
+		}
+		for span := range jsonrpc.Elements(m.Raw, jsonrpc.Find(m.Raw, m.Result, k.member)) {
+			raw := m.At(span)
+			name, ok := jsonrpc.GetString(raw, k.key)
+			if known := definitionNames.Clash(raw, jsonrpc.Span{End: len(raw)}); !ok || known != "" {
+				c.link.conn.log.Warn().Str("list", k.method).Msg("definition withheld: it has no name, or a name in it equals a known one but for upper and lower case")
+				continue
+			}
+			items = append(items, item{raw: raw, name: name})
+		}
+		next := jsonrpc.Get(m.At(m.Result), "nextCursor")
+		if len(next) == 0 || next[0] != '"' {
+			return items, nil
+		}
+		if seen[string(next)] {
+			return nil, fmt.Errorf("fetching %s: the server's pages go round in a circle", k.method)
+		}
+		seen[string(next)] = true
+		params = append(append([]byte(`{"cursor":`), next...), '}')
+	}
+	return nil, fmt.Errorf("fetching %s: more than %d pages", k.method, maxPages)
+}
+
+var definitionNames = jsonrpc.NewNames("name", "title", "description", "inputSchema", "outputSchema", "annotations", "icons",
+	"_meta", "execution", "uri", "uriTemplate", "mimeType", "size", "arguments")
+
+// refresh fetches lists again after the server said that they changed. Until it is done,
+// calls wait in fresh.
+func (c *catalog) refresh(kinds []listKind, then func(error)) {
+	c.mu.Lock()
+	if c.pending != nil {
+		c.again = true
+		c.mu.Unlock()
+		return
+	}
+	pending := make(chan struct{})
+	c.pending = pending
+	c.mu.Unlock()
+	go func() {
+		for {
+			ctx, cancel := context.WithTimeout(c.link.conn.ctx, defaultTimeout)
+			err := c.fetch(ctx, kinds...)
+			cancel()
+			c.mu.Lock()
+			if c.again && err == nil {
+				c.again = false
+				kinds = listKinds
+				c.mu.Unlock()
+				continue
+			}
+			c.pending = nil
+			c.mu.Unlock()
+			close(pending)
+			then(err)
+			return
+		}
+	}()
+}
+
+// fresh waits until the lists that the server last announced have been fetched.
+func (c *catalog) fresh(ctx context.Context) error {
+	c.mu.Lock()
+	pending := c.pending
+	c.mu.Unlock()
+	if pending == nil {
+		return nil
+	}
+	select {
+	case <-pending:
+		return nil
+	case <-c.link.gone:
+		return c.link.reason()
+	case <-ctx.Done():
+		return fmt.Errorf("server %s changed its lists, and fetching them took too long", c.link.conn.name)
+	}
+}
+
+func (c *catalog) snapshot() (lists map[string][]item, serial int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	lists = make(map[string][]item, len(c.lists))
+	for k, v := range c.lists {
+		lists[k] = v
+	}
+	return lists, c.serial
+}
+
+// listChanged is the server's word that a list of its changed.
+func (l *link) listChanged(m *jsonrpc.Message, _ *upcall) {
+	var kinds []listKind
+	for _, k := range listKinds {
+		if k.notice == m.Method {
+			kinds = append(kinds, k)
+		}
+	}
+	l.catalog.refresh(kinds, func(err error) {
+		if err != nil {
+			l.end(err) // its capabilities are unknown now: it is started again
+			return
+		}
+		for _, s := range l.audience() {
+			s.listChanged(kinds[0].capability, false)
+		}
+	})
+}
+
+// audience are the sessions that a server's messages to nobody in particular concern.
+func (l *link) audience() []*Session { return l.conn.fleet.members() }
+
+// listWait bounds how long a list waits for servers that are still starting: all of it
+// for the first server to come up, a little for the others after that.
+const (
+	listWait      = 5 * time.Second
+	listWaitOther = 500 * time.Millisecond
+)
+
+// gather waits until the lists can be answered without leaving a server out that is about
+// to come up. A server that hangs delays the others' lists by a moment only, once.
+func (s *Session) gather(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, listWait)
+	defer cancel()
+	conns := s.fleet.all()
+	first := make(chan struct{}, len(conns))
+	for _, c := range conns {
+		select {
+		case <-c.settled():
+		default:
+			go func() {
+				select {
+				case <-c.settled():
+				case <-ctx.Done():
+				}
+				first <- struct{}{}
+			}()
+			continue
+		}
+		first <- struct{}{}
+	}
+	var others <-chan time.Time
+	if age := time.Since(s.fleet.born); age > listWait {
+		return
+	}
+	for range conns {
+		select {
+		case <-first:
+		case <-others:
+			return
+		case <-ctx.Done():
+			return
+		}
+		if others == nil && slices.ContainsFunc(conns, func(c *conn) bool { return c.up() != nil }) {
+			others = time.After(listWaitOther)
+		}
+	}
+}

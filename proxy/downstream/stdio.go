@@ -1,0 +1,272 @@
+// Package downstream carries messages to and from clients: over the standard streams,
+// over Streamable HTTP of both eras, and over the old HTTP+SSE.
+//
+// It knows about framing, headers, connections and limits. What a message means is the
+// business of package proxy, which gets every one whole and strictly parsed:
+//
+//	err := downstream.Stdio(ctx, relay.Open(proxy.Peer{Transport: "stdio"}), os.Stdin, os.Stdout, downstream.StdioOptions{})
+//
+//	h := downstream.NewHTTP(relay, downstream.HTTPOptions{})
+//	l, err := h.Listen("127.0.0.1:8750")
+//	err = h.Serve(ctx, l)
+package downstream
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/mcpfirewall/mcpfirewall/internal/jsonrpc"
+	"github.com/mcpfirewall/mcpfirewall/proxy"
+	"github.com/rs/zerolog"
+)
+
+// StdioOptions are the limits of Stdio. The zero value means the defaults.
+type StdioOptions struct {
+	MaxMessage  int           // bytes of one message of the client; 0 means jsonrpc.DefaultMaxBytes
+	MaxRequests int           // of the client that run at once; 0 means 1024
+	Grace       time.Duration // requests under way get this long to finish once ctx has ended; 0 means 5 s
+	Log         zerolog.Logger
+}
+
+// slotWait is how long the input is left alone while MaxRequests run. It slows a client
+// that floods; it must end, because what the requests wait for may be an answer or a
+// cancel that stands further on in the same input.
+const slotWait = 2 * time.Second
+
+// unchecked is told to a client whose request the relay would not take.
+const unchecked = "the request could not be checked and was not passed on: the firewall's log says why"
+
+var errStopping = errors.New("the firewall is shutting down and takes no new requests")
+
+// Stdio serves one client over newline-delimited JSON-RPC (2026-07-28,
+// basic/transports/stdio). It returns
+//
+//   - nil at the end of the input, after the requests under way were cancelled and have
+//     ended: the client is gone;
+//   - nil after the end of ctx, once the requests under way have finished or o.Grace has
+//     passed. Meanwhile answers and notifications are still taken, new requests refused;
+//   - nil once s has ended;
+//   - an error if reading or writing failed.
+//
+// The session is left open. If in is an io.Closer, it is closed before Stdio returns, so
+// that nothing goes on reading it; a read of a terminal or of a blocking descriptor may
+// still stay behind until the process ends.
+func Stdio(ctx context.Context, s *proxy.Session, in io.Reader, out io.Writer, o StdioOptions) error {
+	if o.MaxMessage == 0 {
+		o.MaxMessage = jsonrpc.DefaultMaxBytes
+	}
+	if o.MaxRequests == 0 {
+		o.MaxRequests = 1024
+	}
+	if o.Grace == 0 {
+		o.Grace = 5 * time.Second
+	}
+	c := &stdio{
+		s: s, o: o, lines: newLineReader(in, o.MaxMessage), out: out,
+		slots: make(chan struct{}, o.MaxRequests), ended: make(chan struct{}),
+	}
+	var cancel context.CancelFunc
+	c.ctx, cancel = context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	s.Attach(c)
+	defer s.Attach(nil)
+	go c.read()
+
+	select {
+	case <-c.ended:
+	case <-s.Done():
+		c.end(nil)
+	case <-ctx.Done():
+		c.drain()
+	}
+	c.end(nil)
+	c.stopping.Store(true)
+	cancel()
+	if closer, ok := in.(io.Closer); ok {
+		closer.Close()
+	}
+	c.wait()
+	return c.err
+}
+
+type stdio struct {
+	s     *proxy.Session
+	o     StdioOptions
+	ctx   context.Context // of the requests
+	lines *lineReader
+	slots chan struct{} // one taken per request under way
+
+	mu  sync.Mutex // guards writing
+	out io.Writer
+	buf []byte
+
+	stopping atomic.Bool
+	once     sync.Once
+	ended    chan struct{}
+	err      error // set before ended is closed
+}
+
+// end says that nothing more can be read or written. A nil error is an orderly end.
+func (c *stdio) end(err error) {
+	c.once.Do(func() {
+		c.err = err
+		close(c.ended)
+	})
+}
+
+// wait returns when no request is under way, by taking every slot.
+func (c *stdio) wait() {
+	for range cap(c.slots) {
+		c.slots <- struct{}{}
+	}
+}
+
+// drain lets the requests under way finish, within the grace period.
+func (c *stdio) drain() {
+	c.stopping.Store(true)
+	timer := time.NewTimer(c.o.Grace)
+	defer timer.Stop()
+	taken := 0
+	defer func() {
+		for range taken {
+			<-c.slots
+		}
+	}()
+	for taken < cap(c.slots) {
+		select {
+		case c.slots <- struct{}{}:
+			taken++
+		case <-c.ended:
+			return
+		case <-timer.C:
+			return
+		}
+	}
+}
+
+// read reads messages until one is a request. The goroutine that read it runs it and
+// leaves the reading to a new one: so the request, which somebody waits for, is not
+// delayed by a change of goroutine, and of thread.
+func (c *stdio) read() {
+	for {
+		line, err := c.lines.next()
+		switch {
+		case errors.Is(err, errTooLong):
+			reason := fmt.Sprintf("the message is above the limit of %d bytes", c.o.MaxMessage)
+			c.o.Log.Warn().Str("session", c.s.ID()).Msg("message of the client refused: " + reason)
+			c.Send(proxy.Outgoing{Raw: jsonrpc.NewError(nil, jsonrpc.CodeInvalidRequest, reason, nil)})
+			continue
+		case errors.Is(err, io.EOF):
+			c.end(nil)
+			return
+		case err != nil:
+			c.end(fmt.Errorf("reading from the client: %w", err))
+			return
+		}
+		if len(bytes.TrimSpace(line)) == 0 {
+			continue
+		}
+		m, err := jsonrpc.Parse(line, jsonrpc.Limits{MaxBytes: c.o.MaxMessage})
+		if err != nil {
+			c.malformed(err)
+			continue
+		}
+		if m.Kind == jsonrpc.Request {
+			if why := c.enter(); why != nil {
+				c.Send(proxy.Outgoing{Raw: jsonrpc.NewError(m.At(m.ID), jsonrpc.CodeInternal, why.Error(), nil)})
+				continue
+			}
+		}
+		x := c.s.Begin(c.ctx, m, c)
+		switch {
+		case x != nil:
+			go c.read()
+			x.Run()
+			<-c.slots
+			return
+		case m.Kind == jsonrpc.Request:
+			c.Send(proxy.Outgoing{Raw: jsonrpc.NewError(m.At(m.ID), jsonrpc.CodeInternal, unchecked, nil)})
+			<-c.slots
+		}
+	}
+}
+
+// enter takes a slot for a request.
+func (c *stdio) enter() error {
+	if c.stopping.Load() {
+		return errStopping
+	}
+	select {
+	case c.slots <- struct{}{}:
+		return nil
+	default:
+	}
+	timer := time.NewTimer(slotWait)
+	defer timer.Stop()
+	select {
+	case c.slots <- struct{}{}:
+		if c.stopping.Load() {
+			<-c.slots
+			return errStopping
+		}
+		return nil
+	case <-timer.C:
+		return fmt.Errorf("%d requests are under way: wait for some to end", cap(c.slots))
+	}
+}
+
+func (c *stdio) malformed(err error) {
+	code, id := jsonrpc.CodeParse, []byte(nil)
+	var parse *jsonrpc.ParseError
+	if errors.As(err, &parse) {
+		code, id = parse.Code, parse.ID
+	}
+	c.o.Log.Warn().Str("session", c.s.ID()).Msg("message of the client refused: " + err.Error())
+	c.Send(proxy.Outgoing{Raw: jsonrpc.NewError(id, code, err.Error(), nil)})
+}
+
+// smallWrite is up to how many bytes a message is copied to get its newline. That costs
+// less than looking at who else may hold the array.
+const smallWrite = 64 << 10
+
+// Send writes one message as one line, in one write where it can.
+func (c *stdio) Send(m proxy.Outgoing) error {
+	raw := oneLine(m.Raw)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var err error
+	if len(raw) <= smallWrite {
+		c.buf = append(append(c.buf[:0], raw...), '\n')
+		_, err = c.out.Write(c.buf)
+	} else if cap(raw) > len(raw) {
+		_, err = c.out.Write(append(raw, '\n'))
+	} else if _, err = c.out.Write(raw); err == nil {
+		_, err = c.out.Write([]byte{'\n'})
+	}
+	if err != nil {
+		err = fmt.Errorf("writing to the client: %w", err)
+		c.end(err)
+	}
+	return err
+}
+
+// oneLine returns raw, a JSON value, without line ends between its tokens, which would
+// cut the message in two for its reader. It returns raw itself where there are none.
+func oneLine(raw []byte) []byte {
+	if bytes.IndexByte(raw, '\n') < 0 && bytes.IndexByte(raw, '\r') < 0 {
+		return raw
+	}
+	flat := bytes.Clone(raw)
+	for i, b := range flat {
+		if b == '\n' || b == '\r' {
+			flat[i] = ' '
+		}
+	}
+	return flat
+}

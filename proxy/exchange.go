@@ -1,0 +1,341 @@
+package proxy
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/mcpfirewall/mcpfirewall/internal/jsonrpc"
+)
+
+// Exchange is one request of a client, from its arrival to its response.
+type Exchange struct {
+	s    *Session
+	m    *jsonrpc.Message
+	on   Stream
+	key  string
+	ctx  context.Context
+	stop context.CancelCauseFunc
+
+	entered    bool // counted by the relay as under way
+	registered bool // stands in the session's exchanges
+	refused    answer
+
+	row    *method
+	fields [8]field // the members of params that the table names
+	nField int
+
+	modern   bool // the request carries its protocol version
+	identity identity
+	meta     jsonrpc.Span // params._meta
+	token    jsonrpc.Span // params._meta.progressToken
+	level    string       // log level asked for in this request, or by a legacy session
+}
+
+type field struct {
+	name string
+	span jsonrpc.Span
+}
+
+// answer is a whole response message, or none.
+type answer struct {
+	raw  []byte
+	code int // of an error, else 0
+}
+
+// cancelError is the cause of a context that the client's cancel ended.
+type cancelError struct{ reason string }
+
+func (e *cancelError) Error() string { return "cancelled by the client" }
+
+var errClientGone = errors.New("the client is gone")
+
+func (x *Exchange) cancel(cause error) { x.stop(cause) }
+
+// wasCancelled reports whether the client cancelled the request, in which case it gets no
+// response.
+func (x *Exchange) wasCancelled() bool {
+	var c *cancelError
+	return errors.As(context.Cause(x.ctx), &c)
+}
+
+// Run does the request and sends its response, unless the client cancelled it.
+func (x *Exchange) Run() {
+	a := x.refused
+	if a.raw == nil {
+		a = x.do()
+	}
+	if x.registered {
+		x.s.mu.Lock()
+		delete(x.s.exchanges, x.key)
+		x.s.mu.Unlock()
+	}
+	if a.raw != nil && !x.wasCancelled() {
+		if err := x.on.Send(Outgoing{Raw: a.raw, Final: true, Code: a.code}); err != nil {
+			x.s.relay.log.Debug().Err(err).Str("session", x.s.id).Msg("response not delivered")
+		}
+	}
+	x.stop(nil)
+	if x.entered {
+		x.s.relay.inflight.Done()
+	}
+}
+
+func (x *Exchange) do() answer {
+	x.row = table[x.m.Method]
+	if x.row == nil || x.row.request == nil {
+		if slices.Contains(x.s.relay.current.Load().cfg.Methods.Allow, x.m.Method) {
+			return x.passUnknown()
+		}
+		return x.fail(jsonrpc.CodeMethodNotFound, fmt.Sprintf("Method not found: the firewall knows no request %q of a client; methods.allow in its configuration can let it pass", bounded(x.m.Method)), nil)
+	}
+	if known := clash(x.row, x.m); known != "" {
+		return x.fail(jsonrpc.CodeInvalidParams, "a name in the params equals another or a known one but for upper and lower case, which servers read differently: spell each name as the specification does", nil)
+	}
+	x.index()
+	if a := x.era(); a.raw != nil {
+		return a
+	}
+	return x.row.request(x)
+}
+
+// index notes where the params that the table names stand.
+func (x *Exchange) index() {
+	for name, value := range jsonrpc.Members(x.m.Raw, x.m.Params) {
+		n := x.row.params.Find(x.m.Raw[name.Start:name.End])
+		if n == "" || x.nField == len(x.fields) {
+			continue
+		}
+		if n == "_meta" {
+			x.meta = value
+		}
+		x.fields[x.nField] = field{n, value}
+		x.nField++
+	}
+	x.token = jsonrpc.Find(x.m.Raw, x.meta, "progressToken")
+}
+
+// param returns the span of a member of params, absent if there is none.
+func (x *Exchange) param(name string) jsonrpc.Span {
+	for _, f := range x.fields[:x.nField] {
+		if f.name == name {
+			return f.span
+		}
+	}
+	return jsonrpc.Span{}
+}
+
+// text returns a member of params that is a string.
+func (x *Exchange) text(name string) (string, bool) {
+	raw := x.m.At(x.param(name))
+	if len(raw) == 0 || raw[0] != '"' {
+		return "", false
+	}
+	return jsonrpc.String(raw), true
+}
+
+// era settles who asks: a modern client says so in each request, a legacy one did in
+// initialize (2026-07-28, basic/versioning).
+func (x *Exchange) era() answer {
+	s := x.s
+	version, stated := jsonrpc.GetString(x.m.At(x.meta), metaVersion)
+	if !stated {
+		if x.m.Method == "server/discover" || x.m.Method == "subscriptions/listen" || s.single {
+			return x.fail(jsonrpc.CodeInvalidParams, "_meta lacks "+metaVersion+", which every request of protocol "+ModernVersion+" carries", nil)
+		}
+		if x.m.Method == "initialize" || x.m.Method == "ping" {
+			return answer{}
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.version == "" {
+			return x.fail(jsonrpc.CodeInvalidRequest, "the session is not initialized: send initialize first, or state the protocol version in _meta", nil)
+		}
+		x.identity, x.level = s.client, s.level
+		return answer{}
+	}
+	x.modern = true
+	if version != ModernVersion {
+		return x.unsupportedVersion(version)
+	}
+	if x.m.Method == "initialize" || x.row.params == nil {
+		x.modern = false
+		return answer{}
+	}
+	if legacyOnly[x.m.Method] {
+		return x.fail(jsonrpc.CodeMethodNotFound, "Method not found: "+x.m.Method+" is no method of protocol "+ModernVersion, nil)
+	}
+	caps := jsonrpc.Get(x.m.At(x.meta), metaClientCaps)
+	if len(caps) == 0 || caps[0] != '{' {
+		return x.fail(jsonrpc.CodeInvalidParams, "_meta lacks "+metaClientCaps+", which every request of protocol "+ModernVersion+" carries", nil)
+	}
+	x.level, _ = jsonrpc.GetString(x.m.At(x.meta), metaLogLevel)
+	info := jsonrpc.Get(x.m.At(x.meta), metaClientInfo)
+	x.identity = identity{info: info, name: clientName(info), caps: caps, version: version, modern: true}
+	if s.single {
+		s.mu.Lock()
+		s.client = x.identity
+		s.mu.Unlock()
+		s.relay.pool(s, x.identity)
+		return answer{}
+	}
+	s.mu.Lock()
+	if s.version == "" {
+		s.client = x.identity
+	}
+	s.mu.Unlock()
+	s.fleet.identify(x.identity)
+	return answer{}
+}
+
+var legacyOnly = map[string]bool{"ping": true, "logging/setLevel": true, "resources/subscribe": true, "resources/unsubscribe": true, "tasks/list": true, "tasks/result": true}
+
+func (x *Exchange) unsupportedVersion(requested string) answer {
+	data := []byte(`{"supported":[`)
+	for i, v := range SupportedVersions() {
+		if i > 0 {
+			data = append(data, ',')
+		}
+		data = jsonrpc.AppendQuote(data, v)
+	}
+	data = append(data, `],"requested":`...)
+	data = append(jsonrpc.AppendQuote(data, requested), '}')
+	return x.fail(jsonrpc.CodeUnsupportedVersion, "Unsupported protocol version", data)
+}
+
+func (x *Exchange) ping() answer { return x.result([]byte("{}")) }
+
+// result answers with a result object of the firewall's own.
+func (x *Exchange) result(obj []byte) answer {
+	return answer{raw: jsonrpc.NewResult(x.m.At(x.m.ID), obj)}
+}
+
+// fail answers with an error.
+func (x *Exchange) fail(code int, message string, data []byte) answer {
+	return answer{raw: jsonrpc.NewError(x.m.At(x.m.ID), code, message, data), code: code}
+}
+
+// failf is fail for an error value that says all.
+func (x *Exchange) failErr(err error) answer {
+	return x.fail(jsonrpc.CodeInternal, err.Error(), nil)
+}
+
+// relayError passes a server's error response on: its own code, message and data.
+func (x *Exchange) relayError(m *jsonrpc.Message, l *link) answer {
+	code, _ := jsonrpc.Int(jsonrpc.Get(m.At(m.Error), "code"))
+	edits := []jsonrpc.Edit{{Span: m.ID, New: x.m.At(x.m.ID)}}
+	if !m.ID.Present() {
+		return answer{raw: append(append(append(append([]byte(`{"jsonrpc":"2.0","id":`), x.m.At(x.m.ID)...), `,"error":`...), m.At(m.Error)...), '}'), code: int(code)}
+	}
+	if x.modern && !l.modern && code == jsonrpc.CodeResourceNotFound {
+		// Modern servers must not send it; -32602 took its place (2026-07-28, basic/index).
+		code = jsonrpc.CodeInvalidParams
+		edits = append(edits, jsonrpc.Edit{Span: jsonrpc.Find(m.Raw, m.Error, "code"), New: []byte("-32602")})
+	}
+	if data := jsonrpc.Find(m.Raw, m.Error, "data"); data.Present() {
+		if clean := dropOwn(m.At(data)); len(clean) != data.End-data.Start {
+			edits = append(edits, jsonrpc.Edit{Span: data, New: clean})
+		}
+	}
+	return answer{raw: m.Splice(edits...), code: int(code)}
+}
+
+// relayResult passes a server's result on. What differs between the eras is translated;
+// all else stays as it is, bytes and order.
+func (x *Exchange) relayResult(m *jsonrpc.Message, l *link, more ...jsonrpc.Edit) answer {
+	if known := resultNames.Clash(m.Raw, m.Result); known != "" {
+		return x.fail(jsonrpc.CodeInternal, "the server's result was withheld: a name in it equals a known one but for upper and lower case, which clients read differently", nil)
+	}
+	edits := append(more, jsonrpc.Edit{Span: m.ID, New: x.m.At(x.m.ID)})
+	obj := m.At(m.Result)
+	if len(obj) == 0 || obj[0] != '{' {
+		return x.fail(jsonrpc.CodeInternal, "the server's result was withheld: it is not an object", nil)
+	}
+	meta := jsonrpc.Find(m.Raw, m.Result, "_meta")
+	if meta.Present() {
+		if clean := dropOwn(m.At(meta)); len(clean) != meta.End-meta.Start {
+			edits = append(edits, jsonrpc.Edit{Span: meta, New: clean})
+		}
+	}
+	switch {
+	case x.modern == l.modern:
+		return answer{raw: m.Splice(edits...)}
+	case x.modern:
+		if len(edits) > 1 {
+			var err error
+			if m, err = jsonrpc.Parse(m.Splice(edits...), jsonrpc.Limits{MaxBytes: 2 * jsonrpc.DefaultMaxBytes}); err != nil {
+				return x.failErr(fmt.Errorf("translating the server's result: %w", err))
+			}
+			edits = nil
+		}
+		return answer{raw: m.Splice(append(edits, modernMembers(m.Raw, m.Result, x.m.Method)...)...)}
+	default:
+		if len(more) > 0 {
+			// The edits are relative to m: make them before members are dropped.
+			var err error
+			if m, err = jsonrpc.Parse(m.Splice(edits...), jsonrpc.Limits{MaxBytes: 2 * jsonrpc.DefaultMaxBytes}); err != nil {
+				return x.failErr(fmt.Errorf("translating the server's result: %w", err))
+			}
+			obj = m.At(m.Result)
+		}
+		obj = jsonrpc.DropMembers(obj, func(n string) bool { return n == "resultType" || n == "ttlMs" || n == "cacheScope" })
+		return answer{raw: m.Splice(jsonrpc.Edit{Span: m.ID, New: x.m.At(x.m.ID)}, jsonrpc.Edit{Span: m.Result, New: obj})}
+	}
+}
+
+// cacheable are the methods whose modern results say how long they may be kept
+// (2026-07-28, server/utilities/caching).
+var cacheable = map[string]bool{"server/discover": true, "tools/list": true, "resources/list": true, "resources/templates/list": true, "prompts/list": true, "resources/read": true}
+
+// modernMembers returns the edits that make a legacy result at obj a modern one.
+func modernMembers(raw []byte, obj jsonrpc.Span, method string) []jsonrpc.Edit {
+	add := map[string]string{"resultType": `"complete"`}
+	if cacheable[method] {
+		add["ttlMs"], add["cacheScope"] = "0", `"private"`
+	}
+	var edits []jsonrpc.Edit
+	var fresh []byte
+	for _, name := range []string{"resultType", "ttlMs", "cacheScope"} {
+		v, ok := add[name]
+		if !ok {
+			continue
+		}
+		if at := jsonrpc.Find(raw, obj, name); at.Present() {
+			edits = append(edits, jsonrpc.Edit{Span: at, New: []byte(v)})
+			continue
+		}
+		fresh = append(fresh, fmt.Sprintf(`%q:%s,`, name, v)...)
+	}
+	if len(fresh) > 0 {
+		if bytes.Equal(bytes.TrimSpace(raw[obj.Start+1:obj.End-1]), nil) {
+			fresh = fresh[:len(fresh)-1]
+		}
+		edits = append(edits, jsonrpc.Edit{Span: jsonrpc.Span{Start: obj.Start + 1, End: obj.Start + 1}, New: fresh})
+	}
+	return edits
+}
+
+// dropOwn takes the firewall's own keys out of a _meta or data object that came from
+// outside: only the firewall says what it decided.
+func dropOwn(obj []byte) []byte {
+	return jsonrpc.DropMembers(obj, func(name string) bool {
+		return strings.HasPrefix(jsonrpc.Fold(name), metaOwnPrefix)
+	})
+}
+
+// bounded returns s for use in a message, cut and without control characters.
+func bounded(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return -1
+		}
+		return r
+	}, s)
+	if len(s) > 80 {
+		s = strings.ToValidUTF8(s[:80], "") + "…"
+	}
+	return s
+}

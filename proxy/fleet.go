@@ -1,0 +1,408 @@
+package proxy
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"reflect"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/mcpfirewall/mcpfirewall/internal/config"
+	"github.com/mcpfirewall/mcpfirewall/internal/jsonrpc"
+	"github.com/rs/zerolog"
+)
+
+// fleet is a set of connections, one to each configured server, that belong together:
+// those of one session, those that a principal's nameless modern requests share, or
+// those of the servers that the configuration calls shared.
+type fleet struct {
+	relay  *Relay
+	shared bool // holds the servers that say shared, and only those
+	owner  bool // belongs to one session, which closes it
+
+	known chan struct{} // closed once it is known who the client is
+	born  time.Time
+
+	mu       sync.Mutex
+	client   identity
+	conns    map[string]*conn
+	sessions map[*Session]struct{}
+	changes  int // of the client's identity
+	cached   atomic.Pointer[view]
+	used     time.Time
+	closed   bool
+	tasks    map[string]string // ids that clients know tasks by, by server and its id
+}
+
+func newFleet(r *Relay, shared bool) *fleet {
+	f := &fleet{relay: r, shared: shared, known: make(chan struct{}), born: time.Now(), conns: map[string]*conn{}, sessions: map[*Session]struct{}{}, used: time.Now()}
+	if shared {
+		// What all clients together may be asked; a client that cannot answer says so then.
+		f.identify(identity{info: r.ownInfo(), caps: []byte(`{"elicitation":{},"sampling":{},"roots":{}}`), version: LegacyVersions[0]})
+	}
+	return f
+}
+
+// pool gives a single session the connections that its principal's requests with the
+// same client capabilities share.
+func (r *Relay) pool(s *Session, who identity) {
+	digest := sha256.Sum256(who.caps)
+	key := s.peer.Principal + "\x00" + string(digest[:])
+	r.mu.Lock()
+	f := r.pools[key]
+	if f == nil {
+		f = newFleet(r, false)
+		r.pools[key] = f
+	}
+	r.mu.Unlock()
+	f.identify(who)
+	f.join(s)
+	r.shared.join(s)
+	f.adopt(r.current.Load())
+	s.mu.Lock()
+	s.fleet = f
+	s.mu.Unlock()
+}
+
+// poolOf returns some connections that a principal's nameless requests use, or nil.
+func (r *Relay) poolOf(principal string) *fleet {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for key, f := range r.pools {
+		if strings.HasPrefix(key, principal+"\x00") {
+			return f
+		}
+	}
+	return nil
+}
+
+func (f *fleet) idleSince(now time.Time) time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.sessions) > 0 {
+		return 0
+	}
+	return now.Sub(f.used)
+}
+
+func (f *fleet) join(s *Session) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.sessions[s] = struct{}{}
+}
+
+func (f *fleet) leave(s *Session) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.sessions, s)
+	f.used = time.Now()
+}
+
+// members returns the sessions that use the fleet's connections.
+func (f *fleet) members() []*Session {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Collect(maps.Keys(f.sessions))
+}
+
+// maxChanges bounds how often a client's change of mind restarts legacy servers.
+const maxChanges = 4
+
+// identify notes who the client is; legacy servers are told when they are initialized,
+// so a client that then presents other capabilities gets fresh connections to them.
+func (f *fleet) identify(who identity) {
+	f.mu.Lock()
+	first := len(f.client.caps) == 0
+	changed := !first && !f.shared && f.changes < maxChanges && (string(f.client.caps) != string(who.caps) || f.client.modern != who.modern)
+	if first || changed {
+		f.client = who
+		f.changes++
+	}
+	conns := slices.Collect(maps.Values(f.conns))
+	f.mu.Unlock()
+	if first {
+		close(f.known)
+	}
+	if changed {
+		for _, c := range conns {
+			if l := c.up(); l != nil && !l.modern && string(l.caps) != string(serverCaps(who.caps, c, who.modern, false)) {
+				l.end(errors.New("the client changed its capabilities"))
+			}
+		}
+	}
+}
+
+// adopt brings the connections in line with a configuration.
+func (f *fleet) adopt(gen *generation) {
+	f.mu.Lock()
+	if f.closed {
+		f.mu.Unlock()
+		return
+	}
+	var gone []*conn
+	for name, c := range f.conns {
+		if i := slices.IndexFunc(gen.cfg.Servers, func(s config.Server) bool { return s.Name == name }); i < 0 ||
+			gen.cfg.Servers[i].Shared != f.shared || !reflect.DeepEqual(gen.cfg.Servers[i], c.cfg) {
+			gone = append(gone, c)
+			delete(f.conns, name)
+		}
+	}
+	for _, cfg := range gen.cfg.Servers {
+		if cfg.Shared == f.shared && f.conns[cfg.Name] == nil {
+			c := &conn{fleet: f, name: cfg.Name, cfg: cfg, attempt: make(chan struct{}), done: make(chan struct{})}
+			c.log = f.relay.log.With().Str("server", cfg.Name).Logger()
+			c.ctx, c.stop = context.WithCancel(f.relay.ctx)
+			f.conns[cfg.Name] = c
+			go c.run()
+		}
+	}
+	f.mu.Unlock()
+	f.relay.epoch.Add(1)
+	for _, c := range gone {
+		c.close()
+	}
+}
+
+func (f *fleet) close() {
+	f.mu.Lock()
+	f.closed = true
+	conns := slices.Collect(maps.Values(f.conns))
+	f.mu.Unlock()
+	var wg sync.WaitGroup
+	for _, c := range conns {
+		wg.Go(c.close)
+	}
+	wg.Wait()
+}
+
+// all returns the connections that the fleet's sessions use, the shared ones included,
+// in the order of the servers' names.
+func (f *fleet) all() []*conn {
+	f.mu.Lock()
+	conns := slices.Collect(maps.Values(f.conns))
+	f.mu.Unlock()
+	if shared := f.relay.shared; f != shared {
+		shared.mu.Lock()
+		conns = slices.AppendSeq(conns, maps.Values(shared.conns))
+		shared.mu.Unlock()
+	}
+	slices.SortFunc(conns, func(a, b *conn) int { return strings.Compare(a.name, b.name) })
+	return conns
+}
+
+// links returns the connections that are up.
+func (f *fleet) links() []*link {
+	var up []*link
+	for _, c := range f.all() {
+		if l := c.up(); l != nil {
+			up = append(up, l)
+		}
+	}
+	return up
+}
+
+// conn keeps one server connected: it starts it, settles its era, learns its lists, and
+// starts it again when it has died.
+type conn struct {
+	fleet *fleet
+	name  string
+	cfg   config.Server
+	log   zerolog.Logger
+	ctx   context.Context
+	stop  context.CancelFunc
+	done  chan struct{} // closed when run has ended
+
+	mu      sync.Mutex
+	link    *link
+	err     error         // why there is no link
+	attempt chan struct{} // closed when the current attempt has come up or failed
+}
+
+// up returns the live link, or nil.
+func (c *conn) up() *link {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.link
+}
+
+// failed returns why the server is down; nil while it is up or still starting.
+func (c *conn) failed() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err
+}
+
+// settled returns a channel that is closed when the server is up or has failed.
+func (c *conn) settled() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.attempt
+}
+
+// live returns the link, waiting for a start that is under way until ctx ends.
+func (c *conn) live(ctx context.Context) (*link, error) {
+	select {
+	case <-c.settled():
+	case <-ctx.Done():
+		return nil, fmt.Errorf("server %s is still starting", c.name)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.link == nil {
+		return nil, fmt.Errorf("server %s is not available: %w; it is being restarted", c.name, c.err)
+	}
+	return c.link, nil
+}
+
+// Restart delays: doubled from the least to the greatest, and from the start again once
+// a server has lived for a while.
+const (
+	leastDelay    = 500 * time.Millisecond
+	greatestDelay = time.Minute
+	steadyAfter   = time.Minute
+)
+
+func (c *conn) run() {
+	defer close(c.done)
+	delay := leastDelay
+	for {
+		began := time.Now()
+		l, err := c.connect(c.ctx)
+		if err == nil {
+			c.mu.Lock()
+			c.link, c.err = l, nil
+			close(c.attempt)
+			c.mu.Unlock()
+			c.fleet.relay.epoch.Add(1)
+			c.fleet.relay.event(fmt.Sprintf("server up: protocol %s, after %s", l.version, time.Since(began).Round(time.Millisecond)), c.name, nil)
+			c.fleet.started(c)
+			if err := c.fleet.relay.memory.note(c.cfg, l.offer.caps); err != nil {
+				c.log.Debug().Err(err).Msg("capabilities not remembered")
+			}
+			<-l.gone
+			err = l.reason()
+			<-l.buried
+			c.mu.Lock()
+			c.link, c.attempt = nil, make(chan struct{})
+			c.mu.Unlock()
+			c.fleet.relay.epoch.Add(1)
+			if time.Since(began) > steadyAfter {
+				delay = leastDelay
+			}
+		}
+		if c.ctx.Err() != nil {
+			c.mu.Lock()
+			c.err = errors.New("it was stopped")
+			c.mu.Unlock()
+			return
+		}
+		text := c.fleet.relay.redact.Text(err.Error())
+		c.mu.Lock()
+		c.err = errors.New(text)
+		if l == nil {
+			close(c.attempt)
+		}
+		c.mu.Unlock()
+		c.log.Warn().Str("reason", text).Stringer("retry", delay).Msg("server is down")
+		c.fleet.relay.event("server down: "+text, c.name, nil)
+		if l != nil {
+			// Calls wait for one quick restart before they are told that the server is down.
+			delay = min(delay, leastDelay)
+		}
+		select {
+		case <-time.After(delay):
+		case <-c.ctx.Done():
+			return
+		}
+		delay = min(2*delay, greatestDelay)
+		c.mu.Lock()
+		if l == nil {
+			c.attempt = make(chan struct{})
+		}
+		c.mu.Unlock()
+	}
+}
+
+func (c *conn) close() {
+	c.stop()
+	<-c.done
+}
+
+// executable returns the command to start; the firewall's own name stands for the
+// binary that is running.
+func (c *conn) executable() (string, error) {
+	if c.cfg.Command != "mcpfirewall" {
+		return c.cfg.Command, nil
+	}
+	return os.Executable()
+}
+
+// kept are the environment variables that a child gets besides those that its
+// configuration names: what programs need to find their files, and nothing that holds a
+// credential.
+var kept = []string{"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "TERM"}
+
+var keptWindows = []string{"PATHEXT", "SYSTEMROOT", "SYSTEMDRIVE", "WINDIR", "COMSPEC", "TEMP", "TMP", "APPDATA", "LOCALAPPDATA",
+	"PROGRAMDATA", "PROGRAMFILES", "PROGRAMFILES(X86)", "USERPROFILE", "USERNAME", "HOMEDRIVE", "HOMEPATH", "NUMBER_OF_PROCESSORS", "PROCESSOR_ARCHITECTURE", "OS"}
+
+// environment returns the child's environment: the fixed set and what extra names.
+func environment(extra map[string]string) []string {
+	keep := kept
+	if runtime.GOOS == "windows" {
+		keep = append(slices.Clone(kept), keptWindows...)
+	}
+	var env []string
+	for _, name := range keep {
+		if _, overridden := extra[name]; overridden {
+			continue
+		}
+		if v, ok := os.LookupEnv(name); ok {
+			env = append(env, name+"="+v)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(extra)) {
+		env = append(env, name+"="+extra[name])
+	}
+	return env
+}
+
+// started tells the sessions that a server's capabilities have appeared.
+func (f *fleet) started(c *conn) {
+	for _, s := range f.members() {
+		s.serverUp(c)
+	}
+}
+
+// announce tells the sessions' clients that lists have changed.
+func (f *fleet) announce(kinds ...string) {
+	for _, s := range f.members() {
+		for _, kind := range kinds {
+			s.listChanged(kind, false)
+		}
+	}
+}
+
+// serverUp brings a server in line with what the session has asked for already, and
+// tells the client of the new lists if it has seen them without this server.
+func (s *Session) serverUp(c *conn) {
+	s.mu.Lock()
+	level := s.level
+	s.mu.Unlock()
+	if l := c.up(); l != nil {
+		if level != "" && !l.modern && !c.fleet.shared {
+			l.request("logging/setLevel", append(append([]byte(`{"level":`), jsonrpc.Quote(level)...), '}'))
+		}
+		l.resubscribe()
+	}
+	for _, kind := range []string{"tools", "resources", "prompts"} {
+		s.listChanged(kind, true)
+	}
+}

@@ -1,0 +1,625 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/mcpfirewall/mcpfirewall/internal/jsonrpc"
+	"github.com/mcpfirewall/mcpfirewall/internal/schema"
+	"github.com/mcpfirewall/mcpfirewall/proxy/upstream"
+)
+
+// link is one life of a connection to a server, from its start to its end.
+type link struct {
+	conn      *conn
+	transport upstream.Transport
+	http      bool
+	gone      chan struct{} // closed when the link has ended
+	buried    chan struct{} // closed when nothing is left of it, its processes included
+
+	greeted atomic.Bool   // the handshake is done: modern, version and offer are set
+	opened  chan struct{} // closed once transport is set
+	modern  bool
+	version string
+	offer   offer
+	caps    []byte // the client capabilities that the server was told
+
+	mu     sync.Mutex
+	err    error
+	lastID int64
+	calls  map[int64]*upcall
+
+	catalog catalog
+	listens listenState
+}
+
+// offer is what a server says of itself in initialize or server/discover.
+type offer struct {
+	caps         []byte
+	info         []byte
+	instructions string
+}
+
+func (l *link) has(capability ...string) bool {
+	return declares(l.offer.caps, capability...)
+}
+
+// upcall is one request to a server that is under way.
+type upcall struct {
+	link   *link
+	id     int64
+	method string
+	reply  chan *jsonrpc.Message    // the response
+	failed chan error               // or why there will be none
+	asks   chan *serverRequest      // what the server asks meanwhile, for a modern client
+	beat   atomic.Int64             // unix nanoseconds of the last progress
+	client atomic.Pointer[Exchange] // the request of the client that it serves, nil for the firewall's own
+	stop   context.CancelFunc       // ends the HTTP stream
+}
+
+const (
+	probeTime      = 3 * time.Second // for servers that do not answer server/discover at all
+	handshakeTime  = 60 * time.Second
+	defaultTimeout = 30 * time.Second
+)
+
+// connect starts or reaches the server, settles its era and fetches its lists.
+func (c *conn) connect(ctx context.Context) (*link, error) {
+	l := &link{conn: c, gone: make(chan struct{}), buried: make(chan struct{}), opened: make(chan struct{}), calls: map[int64]*upcall{}, http: c.cfg.URL != ""}
+	l.catalog.link = l
+	o, err := c.options(ctx)
+	if err != nil {
+		return nil, err
+	}
+	o.Events = upstream.Events{Message: l.receive, Malformed: l.malformed, Closed: l.end}
+	open, cancel := context.WithTimeout(ctx, handshakeTime)
+	defer cancel()
+	if l.transport, err = upstream.Open(open, o); err != nil {
+		return nil, err
+	}
+	close(l.opened)
+	finish := func(err error) (*link, error) {
+		l.end(err)
+		l.transport.Close()
+		return nil, err
+	}
+	if err := l.handshake(open); err != nil {
+		return finish(err)
+	}
+	l.greeted.Store(true)
+	if err := l.catalog.fetch(open, listKinds...); err != nil {
+		return finish(err)
+	}
+	if l.modern {
+		l.relisten()
+	}
+	go func() {
+		select {
+		case <-l.gone:
+		case <-c.ctx.Done():
+			l.end(errors.New("it was stopped"))
+		}
+		l.transport.Close()
+		close(l.buried)
+	}()
+	return l, nil
+}
+
+// options resolves the references of the server's configuration. What they resolve to is
+// known to the redactor before anything uses it.
+func (c *conn) options(ctx context.Context) (upstream.Options, error) {
+	r := c.fleet.relay
+	expand := func(what, s string) (string, error) {
+		value, secrets, err := r.vault.Expand(ctx, s)
+		for _, secret := range secrets {
+			r.redact.Add(secret.Name, secret.Value)
+		}
+		if err != nil {
+			return "", fmt.Errorf("resolving %s: %w", what, err)
+		}
+		return value, nil
+	}
+	o := upstream.Options{Name: c.name, Dir: c.cfg.Cwd, SSE: c.cfg.Transport == "sse", Timeout: c.cfg.Timeout,
+		MaxMessage: int(c.cfg.MaxMessage), Log: c.log, Scrub: r.redact.Text}
+	var err error
+	if c.cfg.URL != "" {
+		if o.URL, err = expand("url", c.cfg.URL); err != nil {
+			return o, err
+		}
+		o.Header = http.Header{}
+		for name, v := range c.cfg.Headers {
+			value, err := expand("header "+name, v)
+			if err != nil {
+				return o, err
+			}
+			o.Header.Set(name, value)
+		}
+		return o, nil
+	}
+	if o.Command, err = c.executable(); err != nil {
+		return o, err
+	}
+	for i, a := range c.cfg.Args {
+		value, err := expand(fmt.Sprintf("args[%d]", i), a)
+		if err != nil {
+			return o, err
+		}
+		o.Args = append(o.Args, value)
+	}
+	env := map[string]string{}
+	for name, v := range c.cfg.Env {
+		if env[name], err = expand("env "+name, v); err != nil {
+			return o, err
+		}
+	}
+	o.Env = environment(env)
+	return o, nil
+}
+
+// handshake settles the era, once per server and process, and greets the server in it.
+func (l *link) handshake(ctx context.Context) error {
+	c, r := l.conn, l.conn.fleet.relay
+	r.mu.Lock()
+	modern, settled := r.eras[c.name]
+	r.mu.Unlock()
+	switch c.cfg.Protocol {
+	case "modern":
+		modern, settled = true, true
+	case "legacy":
+		modern, settled = false, true
+	}
+	if c.cfg.Transport == "sse" {
+		modern, settled = false, true
+	}
+	if settled && !modern {
+		return l.greetLegacy(ctx, nil)
+	}
+	limit := probeTime
+	if settled {
+		limit = handshakeTime
+	}
+	probe := l.start("server/discover", append(append([]byte(`{"_meta":`), l.ownMeta()...), '}'), nil, nil)
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	var reply *jsonrpc.Message
+	select {
+	case reply = <-probe.reply:
+	case <-probe.failed:
+	case <-timer.C:
+	case <-l.gone:
+		return l.reason()
+	case <-ctx.Done():
+		return fmt.Errorf("the server did not answer within %s", handshakeTime)
+	}
+	if reply != nil && l.discovered(reply) {
+		l.forget(probe)
+		l.settleEra(true)
+		return nil
+	}
+	if settled {
+		l.forget(probe)
+		return fmt.Errorf("the server does not answer server/discover of protocol %s", ModernVersion)
+	}
+	if reply != nil || l.http {
+		l.forget(probe)
+		probe = nil
+	}
+	return l.greetLegacy(ctx, probe)
+}
+
+// discovered reports whether the answer to server/discover comes from a modern server.
+func (l *link) discovered(reply *jsonrpc.Message) bool {
+	if reply.Kind != jsonrpc.Result {
+		return false // -32022 lists no version of ours either: there is only one modern version
+	}
+	result := reply.At(reply.Result)
+	found := false
+	for v := range jsonrpc.Elements(reply.Raw, jsonrpc.Find(reply.Raw, reply.Result, "supportedVersions")) {
+		found = found || jsonrpc.String(reply.At(v)) == ModernVersion
+	}
+	if !found {
+		return false
+	}
+	l.offer.caps = jsonrpc.Get(result, "capabilities")
+	l.offer.info = jsonrpc.Get(result, "_meta", metaServerInfo)
+	l.offer.instructions, _ = jsonrpc.GetString(result, "instructions")
+	l.modern, l.version = true, ModernVersion
+	l.transport.Negotiated(ModernVersion, false)
+	return true
+}
+
+// greetLegacy initializes the server as soon as it is known who the client is. A probe
+// that is still unanswered may show after all that the server is modern and slow.
+func (l *link) greetLegacy(ctx context.Context, probe *upcall) error {
+	c, f := l.conn, l.conn.fleet
+	var late chan *jsonrpc.Message
+	if probe != nil {
+		late = probe.reply
+		defer l.forget(probe)
+	}
+	select {
+	case <-f.known:
+	case reply := <-late:
+		if l.discovered(reply) {
+			l.settleEra(true)
+			return nil
+		}
+		late = nil
+		select {
+		case <-f.known:
+		case <-l.gone:
+			return l.reason()
+		case <-c.ctx.Done():
+			return c.ctx.Err()
+		}
+	case <-l.gone:
+		return l.reason()
+	case <-c.ctx.Done():
+		return c.ctx.Err()
+	}
+	f.mu.Lock()
+	who := f.client
+	f.mu.Unlock()
+	version := who.version
+	if !slices.Contains(LegacyVersions, version) {
+		version = LegacyVersions[0]
+	}
+	info := who.info
+	if len(info) == 0 {
+		info = f.relay.ownInfo()
+	}
+	l.caps = serverCaps(who.caps, c, who.modern, false)
+	params := append([]byte(`{"protocolVersion":`), jsonrpc.Quote(version)...)
+	params = append(append(params, `,"capabilities":`...), l.caps...)
+	params = append(append(append(params, `,"clientInfo":`...), info...), '}')
+
+	hello, cancel := context.WithTimeout(c.ctx, handshakeTime)
+	defer cancel()
+	up := l.start("initialize", params, nil, nil)
+	defer l.forget(up)
+	for {
+		select {
+		case reply := <-up.reply:
+			if reply.Kind != jsonrpc.Result {
+				message, _ := jsonrpc.GetString(reply.At(reply.Error), "message")
+				return fmt.Errorf("the server refused initialize: %s", bounded(message))
+			}
+			result := reply.At(reply.Result)
+			l.version, _ = jsonrpc.GetString(result, "protocolVersion")
+			if !slices.Contains(LegacyVersions, l.version) {
+				return fmt.Errorf("the server speaks protocol version %q, which the firewall does not know", bounded(l.version))
+			}
+			l.offer.caps = jsonrpc.Get(result, "capabilities")
+			l.offer.info = jsonrpc.Get(result, "serverInfo")
+			l.offer.instructions, _ = jsonrpc.GetString(result, "instructions")
+			l.transport.Negotiated(l.version, true)
+			l.settleEra(false)
+			return l.send(hello, upstream.Outgoing{Raw: jsonrpc.NewNotification("notifications/initialized", nil)})
+		case reply := <-late:
+			late = nil
+			if l.discovered(reply) {
+				l.settleEra(true)
+				return nil
+			}
+		case err := <-up.failed:
+			return err
+		case <-l.gone:
+			return l.reason()
+		case <-hello.Done():
+			return fmt.Errorf("the server did not answer initialize within %s", handshakeTime)
+		}
+	}
+}
+
+func (l *link) settleEra(modern bool) {
+	r := l.conn.fleet.relay
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.eras[l.conn.name] = modern
+}
+
+// ownMeta is the _meta of the firewall's own requests to a modern server.
+func (l *link) ownMeta() []byte {
+	r := l.conn.fleet.relay
+	return fmt.Appendf(nil, `{%q:%q,%q:%s,%q:{}}`, metaVersion, ModernVersion, metaClientInfo, r.ownInfo(), metaClientCaps)
+}
+
+// headers are those that mirror a modern request's body over HTTP. They are made of the
+// final message; arguments that were injected are not among the declared ones.
+func (l *link) headers(method string, raw []byte, declared []schema.HeaderParam) http.Header {
+	if !l.http || !l.modern && method != "server/discover" {
+		return nil
+	}
+	params := jsonrpc.Get(raw, "params")
+	h := http.Header{}
+	h.Set("MCP-Protocol-Version", ModernVersion)
+	h.Set("Mcp-Method", method)
+	for _, member := range []string{"name", "uri", "taskId"} {
+		if v := jsonrpc.Get(params, member); len(v) > 0 && named[method] == member {
+			if s, err := schema.HeaderValue(v); err == nil {
+				h.Set("Mcp-Name", s)
+			}
+		}
+	}
+	for _, p := range declared {
+		v := jsonrpc.Get(params, append([]string{"arguments"}, p.Path...)...)
+		if len(v) == 0 || string(v) == "null" {
+			continue
+		}
+		if s, err := schema.HeaderValue(v); err == nil {
+			h.Set("Mcp-Param-"+p.Header, s)
+		}
+	}
+	return h
+}
+
+// named says which member of params Mcp-Name mirrors.
+var named = map[string]string{"tools/call": "name", "prompts/get": "name", "resources/read": "uri",
+	"tasks/get": "taskId", "tasks/update": "taskId", "tasks/cancel": "taskId"}
+
+// start sends a request; the answer comes on the returned call's channels. params must
+// be an object or nil.
+func (l *link) start(method string, params []byte, x *Exchange, declared []schema.HeaderParam) *upcall {
+	up := l.prepare(method, x)
+	l.launch(up, jsonrpc.NewRequest(upID(up), method, params), declared)
+	return up
+}
+
+// upID returns a call's id as it stands in messages.
+func upID(up *upcall) []byte { return strconv.AppendInt(nil, up.id, 10) }
+
+// prepare reserves an id for a request, which is also its progress token.
+func (l *link) prepare(method string, x *Exchange) *upcall {
+	up := &upcall{link: l, method: method, reply: make(chan *jsonrpc.Message, 1), failed: make(chan error, 1)}
+	if x != nil {
+		up.client.Store(x)
+		if x.modern && !l.modern {
+			up.asks = make(chan *serverRequest, 16)
+		}
+	}
+	l.mu.Lock()
+	l.lastID++
+	up.id = l.lastID
+	l.calls[up.id] = up
+	l.mu.Unlock()
+	return up
+}
+
+// launch sends a prepared request whose id is the call's.
+func (l *link) launch(up *upcall, raw []byte, declared []schema.HeaderParam) {
+	ctx, stop := context.WithCancel(l.conn.ctx)
+	up.stop = stop
+	out := upstream.Outgoing{Raw: raw, ID: up.id, Header: l.headers(up.method, raw, declared)}
+	if !l.http {
+		if err := l.send(ctx, out); err != nil {
+			up.fail(err)
+		}
+		return
+	}
+	go func() {
+		// Over HTTP, Send returns when the response stream has ended.
+		if err := l.send(ctx, out); err != nil {
+			up.fail(err)
+		}
+	}()
+}
+
+func (l *link) send(ctx context.Context, m upstream.Outgoing) error {
+	if err := l.transport.Send(ctx, m); err != nil {
+		return fmt.Errorf("server %s: %w", l.conn.name, err)
+	}
+	return nil
+}
+
+// notify sends a notification or a response, and lets the transport's reader find out
+// if the server is gone.
+func (l *link) notify(raw []byte) {
+	ctx, cancel := context.WithTimeout(l.conn.ctx, defaultTimeout)
+	defer cancel()
+	if err := l.send(ctx, upstream.Outgoing{Raw: raw}); err != nil {
+		l.conn.log.Debug().Err(err).Msg("message to the server not delivered")
+	}
+}
+
+// request makes a request of the firewall's own and returns its response.
+func (l *link) request(method string, params []byte) (*jsonrpc.Message, error) {
+	if l.modern {
+		if params == nil {
+			params = []byte("{}")
+		}
+		params = jsonrpc.SetMember(params, "_meta", l.ownMeta())
+	}
+	up := l.start(method, params, nil, nil)
+	defer l.forget(up)
+	timer := time.NewTimer(defaultTimeout)
+	defer timer.Stop()
+	select {
+	case m := <-up.reply:
+		return m, nil
+	case err := <-up.failed:
+		return nil, err
+	case <-l.gone:
+		return nil, l.reason()
+	case <-timer.C:
+		return nil, fmt.Errorf("server %s did not answer %s within %s", l.conn.name, method, defaultTimeout)
+	}
+}
+
+func (up *upcall) fail(err error) {
+	select {
+	case up.failed <- err:
+	default:
+	}
+}
+
+// forget ends a call: a response that comes later is dropped.
+func (l *link) forget(up *upcall) {
+	l.mu.Lock()
+	delete(l.calls, up.id)
+	l.mu.Unlock()
+	if up.stop != nil {
+		up.stop()
+	}
+}
+
+// abandon ends a call that the server is still busy with, and tells it so.
+func (l *link) abandon(up *upcall, reason string) {
+	l.mu.Lock()
+	_, open := l.calls[up.id]
+	delete(l.calls, up.id)
+	l.mu.Unlock()
+	if !open {
+		return
+	}
+	if !l.http || !l.modern {
+		params := fmt.Appendf(nil, `{"requestId":%d`, up.id)
+		if reason != "" {
+			params = jsonrpc.AppendQuote(append(params, `,"reason":`...), reason)
+		}
+		l.notify(jsonrpc.NewNotification("notifications/cancelled", append(params, '}')))
+	}
+	up.stop() // over modern HTTP, the end of the stream is the cancellation
+}
+
+func (l *link) call(id int64) *upcall {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.calls[id]
+}
+
+// sole returns the only client's request under way, or nil if there is none or several:
+// what a server sends without saying for which call can then belong to it alone.
+func (l *link) sole() *upcall {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var only *upcall
+	for _, up := range l.calls {
+		if up.client.Load() == nil {
+			continue
+		}
+		if only != nil {
+			return nil
+		}
+		only = up
+	}
+	return only
+}
+
+// receive takes one message of the server. It is the only way in.
+func (l *link) receive(m *jsonrpc.Message, origin int64) {
+	m, err := l.conn.fleet.relay.scrub(m, l.limits())
+	if err != nil {
+		l.conn.log.Error().Err(err).Msg("message of the server withheld")
+		return
+	}
+	if (m.Kind == jsonrpc.Request || m.Kind == jsonrpc.Notification) && !l.greeted.Load() {
+		l.early(m)
+		return
+	}
+	switch m.Kind {
+	case jsonrpc.Result, jsonrpc.Failure:
+		id, ok := jsonrpc.Int(m.At(m.ID))
+		if !m.ID.Present() {
+			id, ok = origin, origin != 0
+		}
+		up := l.call(id)
+		if !ok || up == nil || origin != 0 && origin != id {
+			l.conn.log.Warn().Str("id", bounded(string(m.At(m.ID)))).Msg("answer of the server dropped: it belongs to no request under way")
+			return
+		}
+		select {
+		case up.reply <- m:
+		default:
+			l.conn.log.Warn().Int64("id", id).Msg("second answer of the server dropped")
+		}
+	case jsonrpc.Request:
+		q := &serverRequest{link: l, m: m, origin: l.call(origin)}
+		row := table[m.Method]
+		switch {
+		case l.modern:
+			q.refuse(jsonrpc.CodeMethodNotFound, "servers of protocol "+ModernVersion+" make no requests: they answer with input_required")
+		case row == nil || row.demand == nil:
+			q.refuse(jsonrpc.CodeMethodNotFound, "Method not found")
+		case clash(row, m) != "":
+			q.refuse(jsonrpc.CodeInvalidParams, "a name in the params equals a known one but for upper and lower case")
+		default:
+			row.demand(q)
+		}
+	case jsonrpc.Notification:
+		row := table[m.Method]
+		if row == nil || row.news == nil || clash(row, m) != "" {
+			l.conn.log.Warn().Str("method", bounded(m.Method)).Msg("notification of the server dropped: it is not one that the firewall knows")
+			return
+		}
+		row.news(l, m, l.call(origin))
+	}
+}
+
+// early takes what a server says before the handshake is done, when the specification
+// lets it ping and log only.
+func (l *link) early(m *jsonrpc.Message) {
+	if m.Kind != jsonrpc.Request {
+		l.conn.log.Debug().Str("method", bounded(m.Method)).Msg("notification before the end of the handshake dropped")
+		return
+	}
+	go func() {
+		select {
+		case <-l.opened:
+		case <-l.gone:
+			return
+		}
+		q := &serverRequest{link: l, m: m}
+		if m.Method == "ping" {
+			q.ping()
+			return
+		}
+		q.refuse(jsonrpc.CodeInvalidRequest, "the handshake is not finished")
+	}()
+}
+
+func (l *link) limits() jsonrpc.Limits {
+	return jsonrpc.Limits{MaxBytes: 2 * max(int(l.conn.cfg.MaxMessage), jsonrpc.DefaultMaxBytes)}
+}
+
+// malformed fails the call that an unacceptable message would have answered.
+func (l *link) malformed(err *jsonrpc.ParseError, origin int64) {
+	l.conn.log.Warn().Str("reason", err.Reason).Msg("message of the server refused")
+	up := l.call(origin)
+	if up == nil {
+		if id, ok := jsonrpc.Int(err.ID); ok {
+			up = l.call(id)
+		}
+	}
+	if up == nil {
+		up = l.sole()
+	}
+	if up != nil {
+		up.fail(fmt.Errorf("server %s sent a message that was refused: %s", l.conn.name, err.Reason))
+	}
+}
+
+// end ends the link; the first reason counts.
+func (l *link) end(err error) {
+	if err == nil {
+		err = errors.New("the connection was closed")
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.err == nil {
+		l.err = err
+		close(l.gone)
+	}
+}
+
+func (l *link) reason() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.err
+}

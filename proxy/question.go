@@ -1,0 +1,542 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/mcpfirewall/mcpfirewall/internal/jsonrpc"
+	"github.com/mcpfirewall/mcpfirewall/rules"
+)
+
+// serverRequest is a request that a server makes: by itself in the legacy era, inside an
+// input_required result in the modern one.
+type serverRequest struct {
+	link   *link
+	m      *jsonrpc.Message
+	origin *upcall // on whose stream it came; nil where the transport cannot say
+}
+
+func (q *serverRequest) refuse(code int, message string) {
+	q.link.notify(jsonrpc.NewError(q.m.At(q.m.ID), code, message, nil))
+}
+
+func (q *serverRequest) answer(result, failure []byte) {
+	if failure != nil {
+		q.link.notify(append(append(append(append([]byte(`{"jsonrpc":"2.0","id":`), q.m.At(q.m.ID)...), `,"error":`...), failure...), '}'))
+		return
+	}
+	q.link.notify(jsonrpc.NewResult(q.m.At(q.m.ID), result))
+}
+
+func (q *serverRequest) ping() { q.answer([]byte("{}"), nil) }
+
+// question puts a server's request to the client whose call it belongs to.
+func (q *serverRequest) question() {
+	c := q.link.conn
+	params, err := c.vet(q.m.Method, q.m.At(q.m.Params))
+	if err != nil {
+		c.log.Warn().Str("method", q.m.Method).Str("reason", err.Error()).Msg("request of the server refused")
+		q.refuse(jsonrpc.CodeInvalidRequest, err.Error())
+		return
+	}
+	s, x, up := q.addressee()
+	if s == nil {
+		q.refuse(jsonrpc.CodeInvalidRequest, "the firewall cannot tell which call of which client this request belongs to")
+		return
+	}
+	if up != nil && up.asks != nil {
+		select {
+		case up.asks <- q:
+		default:
+			q.refuse(jsonrpc.CodeInternal, "too many requests for one call")
+		}
+		return
+	}
+	var who identity
+	stream := Stream(nil)
+	ctx, cancel := q.link.conn.ctx, context.CancelFunc(func() {})
+	if x != nil {
+		who, stream, ctx = x.identity, x.on, x.ctx
+	}
+	s.mu.Lock()
+	if x == nil {
+		who, stream = s.client, s.general
+	}
+	s.mu.Unlock()
+	if who.modern || stream == nil {
+		q.refuse(jsonrpc.CodeInvalidRequest, "the client takes requests only as part of a call")
+		return
+	}
+	if !can(who.caps, q.m.Method, params) {
+		q.refuse(jsonrpc.CodeMethodNotFound, "the client does not support "+q.m.Method)
+		return
+	}
+	ctx, cancel = context.WithTimeout(ctx, stateTTL)
+	go func() {
+		defer cancel()
+		if up != nil {
+			up.beat.Store(time.Now().Add(stateTTL).UnixNano()) // a person's time does not count
+			defer func() { up.beat.Store(time.Now().UnixNano()) }()
+		}
+		p := &pending{link: q.link, serverID: q.m.IDKey(), token: jsonrpc.Get(params, "_meta", "progressToken")}
+		q.answer(s.ask(ctx, stream, q.m.Method, params, p))
+	}()
+}
+
+// addressee returns whose call the request belongs to. A connection that belongs to one
+// session leaves no doubt about the session.
+func (q *serverRequest) addressee() (*Session, *Exchange, *upcall) {
+	up := q.origin
+	if up == nil {
+		up = q.link.sole()
+	}
+	if up != nil {
+		if x := up.client.Load(); x != nil {
+			return x.s, x, up
+		}
+		return nil, nil, nil
+	}
+	if f := q.link.conn.fleet; f.owner {
+		for _, s := range f.members() {
+			return s, nil, nil
+		}
+	}
+	return nil, nil, nil
+}
+
+// can reports whether a client with these capabilities takes the request.
+func can(caps []byte, method string, params []byte) bool {
+	has := func(path ...string) bool { return len(jsonrpc.Get(caps, path...)) > 0 }
+	switch method {
+	case "sampling/createMessage":
+		return has("sampling")
+	case "roots/list":
+		return has("roots")
+	case "elicitation/create":
+		if mode, _ := jsonrpc.GetString(params, "mode"); mode == "url" {
+			return has("elicitation", "url")
+		}
+		// An empty object means form mode (2025-11-25, client/elicitation).
+		return has("elicitation") && (has("elicitation", "form") || !has("elicitation", "url"))
+	}
+	return false
+}
+
+// vet applies the server's configuration to a request of its, and returns the params that
+// the client is to see.
+func (c *conn) vet(method string, params []byte) ([]byte, error) {
+	denied := func(key string) error {
+		return fmt.Errorf("the configuration denies server %s %s; `%s: allow` under its name lets it ask", c.name, key, key)
+	}
+	if len(params) > 0 {
+		if meta := jsonrpc.Get(params, "_meta"); len(meta) > 0 {
+			params = jsonrpc.SetMember(params, "_meta", dropOwn(meta))
+		}
+	}
+	switch method {
+	case "sampling/createMessage":
+		if !c.cfg.Sampling {
+			return nil, denied("sampling")
+		}
+	case "roots/list":
+		if !c.cfg.Roots {
+			return nil, denied("roots")
+		}
+	case "elicitation/create":
+		if !c.cfg.Elicitation {
+			return nil, denied("elicitation")
+		}
+		return c.vetElicitation(params)
+	default:
+		return nil, errors.New("the firewall knows no such request")
+	}
+	return params, nil
+}
+
+// credential matches what a form must not ask for (2025-11-25, client/elicitation:
+// "Servers MUST NOT use form mode elicitation to request sensitive information").
+var credential = regexp.MustCompile(`(?i)pass(word|wd|phrase|code)|\bpwd\b|secret|api[ _-]?key|access[ _-]?key|private[ _-]?key|(access|auth|bearer|refresh|api|session)[ _-]?token|^token$|credential|\b(otp|totp|2fa|mfa|pin|cvv|cvc)\b|one[ _-]?time[ _-]?(code|password)|verification[ _-]?code|credit[ _-]?card|card[ _-]?number|social[ _-]?security|\bssn\b|seed[ _-]?phrase|recovery[ _-]?(code|phrase|key)`)
+
+// vetElicitation lets a server ask for harmless things and open harmless places, under
+// its own name.
+func (c *conn) vetElicitation(params []byte) ([]byte, error) {
+	message, _ := jsonrpc.GetString(params, "message")
+	if mode, ok := jsonrpc.GetString(params, "mode"); ok && mode == "url" {
+		text, _ := jsonrpc.GetString(params, "url")
+		u, err := url.Parse(text)
+		if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil {
+			return nil, errors.New("the server asked to open something that is no plain https URL")
+		}
+		if !slices.Contains(c.cfg.ElicitationHosts, strings.ToLower(u.Hostname())) {
+			return nil, fmt.Errorf("the server asked to open a URL on a host that its configuration does not name: list the host under `elicitation_hosts` of server %s if it is right", c.name)
+		}
+	} else if ok && mode != "form" {
+		return nil, errors.New("the mode of the elicitation is unknown")
+	} else if asksCredential(message, jsonrpc.Get(params, "requestedSchema", "properties")) {
+		return nil, errors.New("the server asked the user for a credential in a form, which the specification forbids")
+	}
+	return jsonrpc.SetMember(params, "message", jsonrpc.Quote("Server "+c.name+" asks: "+message)), nil
+}
+
+func asksCredential(message string, properties []byte) bool {
+	if credential.MatchString(message) {
+		return true
+	}
+	for name, value := range jsonrpc.Members(properties, jsonrpc.Span{End: len(properties)}) {
+		texts := []string{jsonrpc.String(properties[name.Start:name.End])}
+		for _, member := range []string{"title", "description"} {
+			t, _ := jsonrpc.GetString(properties[value.Start:value.End], member)
+			texts = append(texts, t)
+		}
+		for _, t := range texts {
+			if credential.MatchString(t) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// pending is a request to the client that waits for its answer.
+type pending struct {
+	link     *link // of the server that asks; nil if the firewall does
+	serverID string
+	token    []byte // the server's progress token
+
+	once   sync.Once
+	done   chan struct{}
+	result []byte
+	failed []byte // the error object
+}
+
+func (p *pending) settle(result, failed []byte) {
+	p.once.Do(func() {
+		p.result, p.failed = result, failed
+		close(p.done)
+	})
+}
+
+// ask sends a request to a legacy client and waits for the answer: a result, or an error
+// object.
+func (s *Session) ask(ctx context.Context, on Stream, method string, params []byte, p *pending) (result, failed []byte) {
+	p.done = make(chan struct{})
+	s.mu.Lock()
+	s.lastID++
+	id := strconv.AppendInt(nil, s.lastID, 10)
+	s.questions[string(id)] = p
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		delete(s.questions, string(id))
+		s.mu.Unlock()
+	}()
+	if len(p.token) > 0 {
+		params = jsonrpc.SetMember(params, "_meta", jsonrpc.SetMember(jsonrpc.Get(params, "_meta"), "progressToken", id))
+	}
+	if err := on.Send(Outgoing{Raw: jsonrpc.NewRequest(id, method, params)}); err != nil {
+		return nil, jsonrpc.NewErrorObject(jsonrpc.CodeInternal, "the client cannot be reached", nil)
+	}
+	select {
+	case <-p.done:
+		return p.result, p.failed
+	case <-s.done:
+	case <-ctx.Done():
+	}
+	on.Send(Outgoing{Raw: jsonrpc.NewNotification("notifications/cancelled", append(append([]byte(`{"requestId":`), id...), '}'))})
+	return nil, jsonrpc.NewErrorObject(jsonrpc.CodeInternal, "the client did not answer in time", nil)
+}
+
+// cancelled is the server's word that it takes a request of its own back.
+func (l *link) cancelled(m *jsonrpc.Message, _ *upcall) {
+	id := jsonrpc.Key(jsonrpc.Get(m.At(m.Params), "requestId"))
+	if n, err := strconv.ParseInt(id, 10, 64); err == nil && l.listens.ended(n) {
+		go l.relisten()
+		return
+	}
+	for _, s := range l.audience() {
+		s.mu.Lock()
+		for ours, p := range s.questions {
+			if p.link == l && p.serverID == id {
+				delete(s.questions, ours)
+				general := s.general
+				s.mu.Unlock()
+				p.settle(nil, jsonrpc.NewErrorObject(jsonrpc.CodeInternal, "cancelled", nil))
+				if general != nil {
+					general.Send(Outgoing{Raw: jsonrpc.NewNotification("notifications/cancelled", []byte(`{"requestId":`+ours+`}`))})
+				}
+				return
+			}
+		}
+		s.mu.Unlock()
+	}
+}
+
+// approve asks a person about a call: a legacy client at once, a modern one by an
+// input_required result. The empty answer means approved.
+func (x *Exchange) approve(k *call, d rules.Decision) answer {
+	if !can(x.identity.caps, "elicitation/create", nil) {
+		return k.refuse(rules.Ask, d.Rule, d.Message+" This client cannot ask its user (it does not support elicitation), so the call was not made. Use a client that does, or have the policy changed.")
+	}
+	params := k.approvalParams(d)
+	if x.modern {
+		c := &chain{Approval: true}
+		if k.chain != nil {
+			c.State, c.HasState, c.Asked = k.chain.State, k.chain.HasState, k.chain.Asked
+		}
+		state, err := k.seal(c)
+		if err != nil {
+			return k.withhold(err)
+		}
+		request := append(append([]byte(`{"`+approvalKey+`":{"method":"elicitation/create","params":`), params...), "}}"...)
+		return x.inputRequiredResult(request, state)
+	}
+	ctx, cancel := context.WithTimeout(x.ctx, x.s.relay.current.Load().cfg.Approvals.Timeout)
+	defer cancel()
+	result, failed := x.s.ask(ctx, x.on, "elicitation/create", params, &pending{})
+	switch {
+	case ctx.Err() != nil && x.ctx.Err() == nil:
+		return k.refuse(rules.Ask, d.Rule, "Nobody approved the call within the time limit, so it was not made.")
+	case failed != nil:
+		return k.refuse(rules.Ask, d.Rule, "The client could not ask its user to approve the call, so it was not made.")
+	case !accepted(result):
+		return k.declined(d.Rule)
+	}
+	k.chain = &chain{Approved: true}
+	k.approvedBy = d.Rule
+	return answer{}
+}
+
+func (k *call) declined(rule string) answer {
+	return k.refuse(rules.Ask, rule, "The user did not approve the call, so it was not made. Do not try it again unless the user asks for it.")
+}
+
+// maxShown bounds the arguments shown to the person who approves.
+const maxShown = 2000
+
+// approvalParams is the form that asks a person about exactly this call.
+func (k *call) approvalParams(d rules.Decision) []byte {
+	var b strings.Builder
+	fmt.Fprintf(&b, "Allow server %s to run %s?\n", k.c.conn.name, bounded(k.c.name))
+	args := string(k.args)
+	if args == "" {
+		args = "{}"
+	}
+	if len(args) > maxShown {
+		fmt.Fprintf(&b, "Arguments (the first %d of %d bytes): %s…", maxShown, len(args), strings.ToValidUTF8(args[:maxShown], ""))
+	} else {
+		fmt.Fprintf(&b, "Arguments: %s", args)
+	}
+	fmt.Fprintf(&b, "\nAsked because of: %s", d.Rule)
+	params := jsonrpc.AppendQuote([]byte(`{"message":`), visible(b.String()))
+	return append(params, `,"requestedSchema":{"type":"object","properties":{}}}`...)
+}
+
+// visible shows control and format characters as escapes, so that what a person approves
+// cannot look like something else.
+func visible(s string) string {
+	var b strings.Builder
+	for _, r := range s {
+		if r != '\n' && (r < ' ' || r == 0x7f || hidden(r)) {
+			fmt.Fprintf(&b, `\u{%x}`, r)
+			continue
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}
+
+func hidden(r rune) bool {
+	return 0x80 <= r && r < 0xa0 || r == 0xad || 0x200b <= r && r <= 0x200f || 0x2028 <= r && r <= 0x202e ||
+		0x2060 <= r && r <= 0x206f || r == 0xfeff || 0xe0000 <= r && r <= 0xe007f || 0xfe00 <= r && r <= 0xfe0f
+}
+
+// maxRounds bounds how often a server may ask within one call.
+const maxRounds = 20
+
+// inputRequired deals with a modern server that asks before it answers. A modern client
+// gets the questions with a state of the firewall's; a legacy client is asked at once,
+// and again says that the call goes back to the server with its answers.
+func (k *call) inputRequired(m *jsonrpc.Message, round int) (a answer, again bool) {
+	x, c := k.x, k.c.conn
+	if round == maxRounds || x.m.Method == "completion/complete" {
+		return k.failure("the server keeps asking for input and was given up", nil), false
+	}
+	next := &chain{Approved: k.chain != nil && k.chain.Approved}
+	next.State, next.HasState = jsonrpc.GetString(m.At(m.Result), "requestState")
+	requests := []byte("{}")
+	for name, value := range jsonrpc.Members(m.Raw, jsonrpc.Find(m.Raw, m.Result, "inputRequests")) {
+		key, request := jsonrpc.String(m.At(name)), m.At(value)
+		if known := requestNames.Clash(request, jsonrpc.Span{End: len(request)}); known != "" || key == approvalKey {
+			return k.failure("the server asked in a way that is not to be trusted: a name in its request is another's but for case", nil), false
+		}
+		method, _ := jsonrpc.GetString(request, "method")
+		params, err := c.vet(method, jsonrpc.Get(request, "params"))
+		if err == nil && !can(x.identity.caps, method, params) {
+			err = fmt.Errorf("the server asked for %s, which the client does not support", bounded(method))
+		}
+		if err != nil {
+			c.log.Warn().Str("method", bounded(method)).Str("reason", err.Error()).Msg("request of the server refused")
+			return k.failure("the call was not finished: "+err.Error(), nil), false
+		}
+		if params != nil {
+			request = jsonrpc.SetMember(request, "params", params)
+		}
+		requests = jsonrpc.SetMember(requests, key, request)
+		next.Asked = append(next.Asked, key)
+	}
+	if x.modern {
+		state, err := k.seal(next)
+		if err != nil {
+			return k.withhold(err), false
+		}
+		edits := []jsonrpc.Edit{jsonrpc.Set(m.Raw, m.Result, "requestState", jsonrpc.Quote(state))}
+		if span := jsonrpc.Find(m.Raw, m.Result, "inputRequests"); span.Present() {
+			edits = append(edits, jsonrpc.Edit{Span: span, New: requests})
+		}
+		return x.relayResult(m, k.link, edits...), false
+	}
+	for _, key := range next.Asked {
+		request := jsonrpc.Get(requests, key)
+		method, _ := jsonrpc.GetString(request, "method")
+		params := jsonrpc.Get(request, "params")
+		ctx, cancel := context.WithTimeout(x.ctx, stateTTL)
+		result, failed := x.s.ask(ctx, x.on, method, params, &pending{})
+		cancel()
+		if failed != nil {
+			return k.failure("the call was not finished: the client did not answer what the server asked ("+bounded(method)+")", nil), false
+		}
+		next.responses = jsonrpc.SetMember(next.responses, key, result)
+	}
+	k.chain = next
+	return answer{}, true
+}
+
+var requestNames = jsonrpc.NewNames("method", "params")
+
+// parked is a call to a legacy server that asked something in its middle, while the
+// modern client that made the call was given the question as a result. It waits for the
+// client's next request.
+type parked struct {
+	up    *upcall
+	open  map[string]*serverRequest // by the key that the client was given
+	timer *time.Timer
+}
+
+// park puts a call aside and returns the result that asks the client. The empty answer
+// means that the question was refused and the call goes on.
+func (k *call) park(up *upcall, first *serverRequest) answer {
+	p := &parked{up: up, open: map[string]*serverRequest{}}
+	requests := []byte("{}")
+	next := &chain{Approved: k.chain != nil && k.chain.Approved, Parked: strings.ToLower(newID())}
+	add := func(q *serverRequest) {
+		params, err := k.c.conn.vet(q.m.Method, q.m.At(q.m.Params))
+		if err != nil || !can(k.x.identity.caps, q.m.Method, params) {
+			q.refuse(jsonrpc.CodeMethodNotFound, "the client does not support "+q.m.Method)
+			return
+		}
+		key := fmt.Sprintf("%s-%d", next.Parked[:6], len(p.open)+1)
+		request := append(jsonrpc.AppendQuote([]byte(`{"method":`), q.m.Method), '}')
+		if params != nil {
+			request = jsonrpc.SetMember(request, "params", params)
+		}
+		requests = jsonrpc.SetMember(requests, key, request)
+		p.open[key] = q
+		next.Asked = append(next.Asked, key)
+	}
+	add(first)
+	for more := true; more; {
+		select {
+		case q := <-up.asks:
+			add(q)
+		default:
+			more = false
+		}
+	}
+	if len(p.open) == 0 {
+		return answer{}
+	}
+	return k.shelve(p, next, requests)
+}
+
+func (k *call) shelve(p *parked, next *chain, requests []byte) answer {
+	state, err := k.seal(next)
+	if err != nil {
+		p.drop("internal error")
+		return k.withhold(err)
+	}
+	r := k.x.s.relay
+	p.up.client.Store(nil)
+	p.timer = time.AfterFunc(stateTTL, func() {
+		if r.takeParked(next.Parked) != nil {
+			p.drop("the client did not answer in time")
+		}
+	})
+	r.mu.Lock()
+	r.parked[next.Parked] = p
+	r.mu.Unlock()
+	return k.x.inputRequiredResult(requests, state)
+}
+
+func (r *Relay) takeParked(id string) *parked {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	p := r.parked[id]
+	delete(r.parked, id)
+	return p
+}
+
+// drop gives a parked call up.
+func (p *parked) drop(reason string) {
+	for _, q := range p.open {
+		q.refuse(jsonrpc.CodeInternal, reason)
+	}
+	p.up.link.abandon(p.up, reason)
+}
+
+// unpark takes a parked call up again with the client's answers. What the client left
+// out is asked again.
+func (k *call) unpark() answer {
+	p := k.x.s.relay.takeParked(k.chain.Parked)
+	if p == nil {
+		return k.x.fail(jsonrpc.CodeInvalidParams, "requestState was refused: the call that it belongs to has ended; make the call again without it", nil)
+	}
+	p.timer.Stop()
+	select {
+	case <-p.up.link.gone:
+		return k.failure("server "+k.c.conn.name+" ended while it waited for input", nil)
+	default:
+	}
+	for key, value := range jsonrpc.Members(k.chain.responses, jsonrpc.Span{End: len(k.chain.responses)}) {
+		name := jsonrpc.String(k.chain.responses[key.Start:key.End])
+		if q := p.open[name]; q != nil {
+			q.answer(k.chain.responses[value.Start:value.End], nil)
+			delete(p.open, name)
+		}
+	}
+	if len(p.open) == 0 {
+		k.chain.parked = p
+		return answer{}
+	}
+	next := &chain{Approved: k.chain.Approved, Parked: k.chain.Parked}
+	requests := []byte("{}")
+	for key, q := range p.open {
+		params, err := k.c.conn.vet(q.m.Method, q.m.At(q.m.Params))
+		if err != nil {
+			q.refuse(jsonrpc.CodeInvalidRequest, err.Error())
+			delete(p.open, key)
+			continue
+		}
+		request := append(jsonrpc.AppendQuote([]byte(`{"method":`), q.m.Method), '}')
+		requests = jsonrpc.SetMember(requests, key, jsonrpc.SetMember(request, "params", params))
+		next.Asked = append(next.Asked, key)
+	}
+	return k.shelve(p, next, requests)
+}

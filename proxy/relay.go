@@ -1,0 +1,355 @@
+// Package proxy is the firewall's relay. It is an MCP server to one or many clients and
+// an MCP client to the configured servers, and every message between them passes it.
+//
+// A Relay holds what all clients share: the configuration in force, the compiled policy,
+// the audit log. Package downstream opens a Session per client and hands it each message
+// of the client with Begin; what the client is to get comes out of the Streams that
+// Begin and Attach were given. Toward the servers, a session has a fleet: one link per
+// server, over a transport of package upstream.
+//
+// There is one way through. Each message, whatever transport, era or server it comes
+// from, is scrubbed of known secrets, found in the method table (methods.go) and handled
+// there; what the table does not name is refused.
+//
+//	methods.go    the table
+//	session.go    a client: its messages in, its requests under way
+//	exchange.go   one request of a client, from its parse to its response
+//	handshake.go  initialize and server/discover
+//	catalog.go    the servers' lists; view.go merges, names and filters them
+//	call.go       the call path: checks, decision, approval, record, send, receive
+//	question.go   requests of servers to the client, in both eras
+//	subscribe.go  list changes, resource updates, log messages, progress
+//	tasks.go      tasks of both forms
+//	fleet.go      connections to the servers and their restarts
+//	link.go       one connection: era, requests and answers
+package proxy
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/user"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/mcpfirewall/mcpfirewall/internal/audit"
+	"github.com/mcpfirewall/mcpfirewall/internal/config"
+	"github.com/mcpfirewall/mcpfirewall/internal/jsonrpc"
+	"github.com/mcpfirewall/mcpfirewall/internal/seal"
+	"github.com/mcpfirewall/mcpfirewall/redact"
+	"github.com/mcpfirewall/mcpfirewall/rules"
+	"github.com/mcpfirewall/mcpfirewall/vault"
+	"github.com/rs/zerolog"
+)
+
+// Options are what a Relay is made of. All are required but Version.
+type Options struct {
+	Config  *config.Config
+	Vault   *vault.Resolver
+	Redact  *redact.Redactor
+	Audit   *audit.Log
+	Log     zerolog.Logger
+	Version string // of the firewall, told to clients and servers
+}
+
+// Relay is the firewall between any number of clients and the configured servers.
+type Relay struct {
+	vault   *vault.Resolver
+	redact  *redact.Redactor
+	audit   *audit.Log
+	log     zerolog.Logger
+	version string
+	box     *seal.Box
+	memory  *memory
+
+	current atomic.Pointer[generation]
+	epoch   atomic.Int64 // counts what makes a view stale: lists, links, configurations
+	shared  *fleet       // connections of the servers that say shared
+
+	mu       sync.Mutex
+	sessions map[string]*Session // by id
+	named    map[string]*Session // sessions of modern HTTP, by principal and name
+	pools    map[string]*fleet   // connections of nameless modern requests, by principal and client capabilities
+	parked   map[string]*parked  // calls that wait for an answer in a later request
+	eras     map[string]bool     // by server: whether it is modern, once settled
+	closing  bool
+
+	inflight sync.WaitGroup
+	ctx      context.Context
+	stop     context.CancelFunc
+}
+
+// generation is a configuration in force with what was compiled from it.
+type generation struct {
+	cfg    *config.Config
+	policy *rules.Policy
+	prefix bool // capabilities are exposed as server__name
+}
+
+// New returns a Relay with the policy compiled. The error is of type config.Problems
+// where the file is at fault. Servers are started when a session is opened.
+func New(o Options) (*Relay, error) {
+	gen, err := compile(o.Config)
+	if err != nil {
+		return nil, err
+	}
+	r := &Relay{
+		vault: o.Vault, redact: o.Redact, audit: o.Audit, log: o.Log, version: o.Version, box: seal.New(), memory: openMemory(o.Config.State.Path),
+		sessions: map[string]*Session{}, named: map[string]*Session{}, pools: map[string]*fleet{},
+		parked: map[string]*parked{}, eras: map[string]bool{},
+	}
+	r.ctx, r.stop = context.WithCancel(context.Background())
+	r.current.Store(gen)
+	r.shared = newFleet(r, true)
+	go r.sweep()
+	return r, nil
+}
+
+func compile(cfg *config.Config) (*generation, error) {
+	src := rules.Source{}
+	var problems config.Problems
+	patterns := func(at string, c config.Patterns) rules.Patterns {
+		action, err := rules.ParseAction(c.Default)
+		if err != nil {
+			problems = append(problems, cfg.Problem(at+".default", 0, err.Error(), ""))
+		}
+		return rules.Patterns{Default: action, Allow: c.Allow, Ask: c.Ask, Deny: c.Deny}
+	}
+	src.Tools = patterns("tools", cfg.Tools)
+	src.Resources = patterns("resources", cfg.Resources)
+	src.Prompts = patterns("prompts", cfg.Prompts)
+	for i, rule := range cfg.Rules {
+		action, err := rules.ParseAction(rule.Then)
+		if err != nil {
+			problems = append(problems, cfg.Problem(fmt.Sprintf("rules[%d].then", i), 0, err.Error(), ""))
+		}
+		src.Rules = append(src.Rules, rules.Rule{Name: rule.Name, Tools: rule.Tools, When: rule.When, Then: action, Message: rule.Message})
+	}
+	policy, err := rules.Compile(src)
+	if found, ok := err.(rules.Problems); ok {
+		for _, p := range found {
+			problems = append(problems, cfg.Problem(p.Path, p.Offset, p.Message, p.Suggestion))
+		}
+	} else if err != nil {
+		return nil, fmt.Errorf("compiling the policy: %w", err)
+	}
+	if len(problems) > 0 {
+		return nil, problems
+	}
+	prefix := cfg.Naming == "always" || cfg.Naming != "never" && len(cfg.Servers) > 1
+	return &generation{cfg: cfg, policy: policy, prefix: prefix}, nil
+}
+
+// Start connects the servers that say shared, so that they are up before the first
+// client comes.
+func (r *Relay) Start() { r.shared.adopt(r.current.Load()) }
+
+// Reload puts another configuration in force: whole, or not at all if it does not
+// compile. Servers whose configuration is unchanged keep running; clients are told that
+// lists changed.
+func (r *Relay) Reload(cfg *config.Config) error {
+	gen, err := compile(cfg)
+	if err != nil {
+		return err
+	}
+	r.current.Store(gen)
+	r.epoch.Add(1)
+	r.shared.adopt(gen)
+	for _, f := range r.fleets() {
+		f.adopt(gen)
+		f.announce("tools", "resources", "prompts")
+	}
+	r.event("configuration reloaded", "", nil)
+	return nil
+}
+
+func (r *Relay) fleets() []*fleet {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := make([]*fleet, 0, len(r.sessions)+len(r.pools))
+	for _, s := range r.sessions {
+		if s.fleet.owner {
+			all = append(all, s.fleet)
+		}
+	}
+	for _, f := range r.pools {
+		all = append(all, f)
+	}
+	return all
+}
+
+// Peer says who a client is and how it is connected.
+type Peer struct {
+	Transport string // "stdio", "http" or "sse"
+	Principal string // the OS user over stdio; who authenticated over HTTP
+	Name      string // of the session, where the client or the command line gave one
+}
+
+// LocalPrincipal returns the principal of clients on this machine: the OS user.
+func LocalPrincipal() string {
+	if u, err := user.Current(); err == nil {
+		return u.Username
+	}
+	return fmt.Sprintf("uid:%d", os.Getuid())
+}
+
+// Open starts the session of a client, and the servers for it in the background.
+func (r *Relay) Open(p Peer) *Session {
+	s := r.newSession(p)
+	s.fleet = newFleet(r, false)
+	s.fleet.owner = true
+	s.fleet.join(s)
+	r.shared.join(s)
+	r.mu.Lock()
+	r.sessions[s.id] = s
+	closing := r.closing
+	r.mu.Unlock()
+	if closing {
+		s.Close()
+		return s
+	}
+	s.fleet.adopt(r.current.Load())
+	r.event("session opened", "", s)
+	return s
+}
+
+// idleLimit ends sessions, and connections of nameless requests, that nobody used.
+const idleLimit = 30 * time.Minute
+
+// Stateless returns the session for one request of a modern client over HTTP: the one
+// of the client's name within its principal, or one for this request alone. Its caller
+// calls Release when the request is done.
+func (r *Relay) Stateless(p Peer) *Session {
+	if p.Name == "" {
+		s := r.newSession(p)
+		s.single = true
+		return s
+	}
+	key := p.Principal + "\x00" + p.Name
+	r.mu.Lock()
+	s := r.named[key]
+	if s != nil {
+		s.uses.Add(1)
+	}
+	r.mu.Unlock()
+	if s != nil && s.live() {
+		return s
+	}
+	s = r.Open(p)
+	s.uses.Add(1)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if other := r.named[key]; other != nil && other.live() {
+		other.uses.Add(1)
+		go s.Close()
+		return other
+	}
+	s.namedKey = key
+	r.named[key] = s
+	return s
+}
+
+// sweep ends what has been idle too long.
+func (r *Relay) sweep() {
+	tick := time.NewTicker(time.Minute)
+	defer tick.Stop()
+	for {
+		select {
+		case <-r.ctx.Done():
+			return
+		case now := <-tick.C:
+			var idle []func()
+			r.mu.Lock()
+			for _, s := range r.named {
+				if s.uses.Load() == 0 && now.Sub(s.lastUsed()) > idleLimit {
+					idle = append(idle, s.Close)
+				}
+			}
+			for key, f := range r.pools {
+				if f.idleSince(now) > idleLimit {
+					delete(r.pools, key)
+					idle = append(idle, f.close)
+				}
+			}
+			r.mu.Unlock()
+			for _, end := range idle {
+				end()
+			}
+		}
+	}
+}
+
+// Close lets requests under way finish until ctx ends, takes no new ones, and then ends
+// every session and every server. It returns when all are gone.
+func (r *Relay) Close(ctx context.Context) {
+	r.mu.Lock()
+	r.closing = true
+	sessions := make([]*Session, 0, len(r.sessions))
+	for _, s := range r.sessions {
+		sessions = append(sessions, s)
+	}
+	r.mu.Unlock()
+	for _, s := range sessions {
+		s.endListeners()
+	}
+	done := make(chan struct{})
+	go func() { r.inflight.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
+	r.stop()
+	var wg sync.WaitGroup
+	for _, s := range sessions {
+		wg.Go(s.Close)
+	}
+	r.mu.Lock()
+	pools := r.pools
+	r.pools = map[string]*fleet{}
+	r.mu.Unlock()
+	for _, f := range pools {
+		wg.Go(f.close)
+	}
+	wg.Go(r.shared.close)
+	wg.Wait()
+	r.event("firewall stopped", "", nil)
+}
+
+// enter counts a request under way; it is false once the relay is closing.
+func (r *Relay) enter() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closing {
+		return false
+	}
+	r.inflight.Add(1)
+	return true
+}
+
+// scrub takes known secrets out of a message, whichever way it goes.
+func (r *Relay) scrub(m *jsonrpc.Message, l jsonrpc.Limits) (*jsonrpc.Message, error) {
+	out, finds, err := r.redact.JSON(m.Raw)
+	if err != nil {
+		return nil, fmt.Errorf("redacting a message: %w", err)
+	}
+	if finds == 0 {
+		return m, nil
+	}
+	clean, err := jsonrpc.Parse(out, l)
+	if err != nil {
+		return nil, fmt.Errorf("redacting a message: %w", err)
+	}
+	return clean, nil
+}
+
+// event records what happened to the firewall, a session or a server.
+func (r *Relay) event(what, server string, s *Session) {
+	rec := audit.Record{ID: r.audit.NewID(), Event: "lifecycle", Server: server, Message: r.redact.Text(what)}
+	if s != nil {
+		rec.Session, rec.Principal, rec.Client = s.id, s.peer.Principal, s.clientName()
+	}
+	if err := r.audit.Write(&rec); err != nil {
+		r.log.Error().Err(err).Msg("audit record not written")
+	}
+}

@@ -1,0 +1,520 @@
+package proxy
+
+import (
+	"crypto/rand"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/mcpfirewall/mcpfirewall/internal/jsonrpc"
+	"github.com/mcpfirewall/mcpfirewall/rules"
+)
+
+func newID() string { return rand.Text() }
+
+// listener is a subscriptions/listen stream of a modern client.
+type listener struct {
+	x         *Exchange
+	lists     map[string]bool  // by kind: tools, resources, prompts
+	resources map[string]*conn // by URI
+	tasks     map[string]taskRef
+	end       chan struct{} // closed when the firewall ends the stream
+	once      sync.Once
+}
+
+// send passes a notification to the listening client, marked with its subscription.
+func (ls *listener) send(m []byte) {
+	params := jsonrpc.Get(m, "params")
+	meta := jsonrpc.SetMember(jsonrpc.Get(params, "_meta"), metaSubscription, ls.x.m.At(ls.x.m.ID))
+	ls.x.on.Send(Outgoing{Raw: jsonrpc.SetMember(m, "params", jsonrpc.SetMember(params, "_meta", meta))})
+}
+
+// listen opens a stream of notifications for a modern client (2026-07-28,
+// basic/patterns/subscriptions). It ends when the client or the firewall goes.
+func (x *Exchange) listen() answer {
+	s := x.s
+	ls := &listener{x: x, lists: map[string]bool{}, resources: map[string]*conn{}, tasks: map[string]taskRef{}, end: make(chan struct{})}
+	filter := x.m.At(x.param("notifications"))
+	if len(filter) == 0 || filter[0] != '{' {
+		return x.fail(jsonrpc.CodeInvalidParams, "notifications is missing or not an object", nil)
+	}
+	s.settle(x.ctx, settleTime)
+	agreed := []byte("{}")
+	for _, kind := range []string{"tools", "prompts", "resources"} {
+		if string(jsonrpc.Get(filter, kind+"ListChanged")) == "true" && s.offersKind(kind) {
+			ls.lists[kind] = true
+			agreed = jsonrpc.SetMember(agreed, kind+"ListChanged", []byte("true"))
+		}
+	}
+	var uris []string
+	for el := range jsonrpc.Elements(filter, jsonrpc.Find(filter, jsonrpc.Span{End: len(filter)}, "resourceSubscriptions")) {
+		uri := jsonrpc.String(filter[el.Start:el.End])
+		if c := s.fleet.resource(s.fleet.view(), uri); c != nil {
+			ls.resources[uri] = c.conn
+			uris = append(uris, string(jsonrpc.Quote(uri)))
+		}
+	}
+	if len(uris) > 0 {
+		agreed = jsonrpc.SetMember(agreed, "resourceSubscriptions", []byte("["+strings.Join(uris, ",")+"]"))
+	}
+	var tasks []string
+	for el := range jsonrpc.Elements(filter, jsonrpc.Find(filter, jsonrpc.Span{End: len(filter)}, "taskIds")) {
+		id := jsonrpc.String(filter[el.Start:el.End])
+		if ref, err := s.openTask(id); err == nil {
+			ls.tasks[id] = ref
+			tasks = append(tasks, string(jsonrpc.Quote(id)))
+		}
+	}
+	if len(tasks) > 0 {
+		agreed = jsonrpc.SetMember(agreed, "taskIds", []byte("["+strings.Join(tasks, ",")+"]"))
+	}
+	ls.send(jsonrpc.NewNotification("notifications/subscriptions/acknowledged", append(append([]byte(`{"notifications":`), agreed...), '}')))
+	s.mu.Lock()
+	s.listeners[ls] = struct{}{}
+	ended := s.ended
+	s.mu.Unlock()
+	s.resubscribe()
+	defer func() {
+		s.mu.Lock()
+		delete(s.listeners, ls)
+		s.mu.Unlock()
+		if !ended {
+			s.resubscribe()
+		}
+	}()
+	s.relay.inflight.Done() // a stream without end is no request that a shutdown waits for
+	x.entered = false
+	select {
+	case <-ls.end:
+	case <-s.relay.ctx.Done():
+	case <-s.done:
+	case <-x.ctx.Done():
+		return answer{}
+	}
+	return x.result(append(append([]byte(`{"resultType":"complete","_meta":{"`+metaSubscription+`":`), x.m.At(x.m.ID)...), "}}"...))
+}
+
+// endListeners ends the client's streams gracefully.
+func (s *Session) endListeners() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for ls := range s.listeners {
+		ls.once.Do(func() { close(ls.end) })
+	}
+}
+
+// offersKind reports whether a server has, or may yet turn out to have, the capability.
+func (s *Session) offersKind(kind string) bool {
+	for _, c := range s.fleet.all() {
+		if l := c.up(); l == nil || l.has(kind) {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *Session) listening() []*listener {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Keys(s.listeners))
+}
+
+// listChanged tells the client that a list changed. onlySeen leaves out a client that has
+// not fetched the list yet and so loses nothing.
+func (s *Session) listChanged(kind string, onlySeen bool) {
+	raw := jsonrpc.NewNotification("notifications/"+kind+"/list_changed", nil)
+	for _, ls := range s.listening() {
+		if ls.lists[kind] {
+			ls.send(raw)
+		}
+	}
+	s.mu.Lock()
+	seen := s.listed[kind]
+	s.mu.Unlock()
+	if seen || !onlySeen {
+		s.tell(raw)
+	}
+}
+
+// subscribe and unsubscribe are a legacy client's; a modern server is told by a new
+// subscriptions/listen.
+func (x *Exchange) subscribe() answer   { return x.watch(true) }
+func (x *Exchange) unsubscribe() answer { return x.watch(false) }
+
+func (x *Exchange) watch(on bool) answer {
+	s := x.s
+	uri, ok := x.text("uri")
+	if !ok {
+		return x.fail(jsonrpc.CodeInvalidParams, "uri is missing or not a string", nil)
+	}
+	s.gather(x.ctx)
+	c := s.fleet.resource(s.fleet.view(), uri)
+	if c == nil {
+		return x.fail(jsonrpc.CodeResourceNotFound, "Resource not found", append(append([]byte(`{"uri":`), jsonrpc.Quote(uri)...), '}'))
+	}
+	l, err := c.conn.live(x.ctx)
+	if err != nil {
+		return x.failErr(err)
+	}
+	s.mu.Lock()
+	if on {
+		s.watched[uri] = c.conn
+	} else {
+		delete(s.watched, uri)
+	}
+	s.mu.Unlock()
+	if l.modern {
+		l.relisten()
+		return x.result([]byte("{}"))
+	}
+	if !on && l.wanted()[uri] {
+		return x.result([]byte("{}")) // another session of a shared server still watches it
+	}
+	m, err := l.request(x.m.Method, append(append([]byte(`{"uri":`), jsonrpc.Quote(uri)...), '}'))
+	switch {
+	case err != nil:
+		return x.failErr(err)
+	case m.Kind == jsonrpc.Failure:
+		return x.relayError(m, l)
+	}
+	return x.relayResult(m, l)
+}
+
+// resubscribe brings all servers in line with what the session's clients watch.
+func (s *Session) resubscribe() {
+	for _, l := range s.fleet.links() {
+		l.resubscribe()
+	}
+}
+
+// wanted returns the URIs that sessions watch at this server.
+func (l *link) wanted() map[string]bool {
+	uris := map[string]bool{}
+	for _, s := range l.audience() {
+		s.mu.Lock()
+		for uri, c := range s.watched {
+			if c == l.conn {
+				uris[uri] = true
+			}
+		}
+		for ls := range s.listeners {
+			for uri, c := range ls.resources {
+				if c == l.conn {
+					uris[uri] = true
+				}
+			}
+		}
+		s.mu.Unlock()
+	}
+	return uris
+}
+
+// listenState is what the firewall itself listens to at a server.
+type listenState struct {
+	mu      sync.Mutex
+	up      *upcall         // the open subscriptions/listen of a modern server
+	current map[string]bool // URIs subscribed to
+	key     string
+}
+
+func (ls *listenState) ended(id int64) bool {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	if ls.up == nil || ls.up.id != id {
+		return false
+	}
+	ls.up = nil
+	ls.key = ""
+	return true
+}
+
+// resubscribe makes the server send the updates that sessions want, and no others.
+func (l *link) resubscribe() {
+	if l.modern {
+		l.relisten()
+		return
+	}
+	want := l.wanted()
+	l.listens.mu.Lock()
+	var add, drop []string
+	for uri := range want {
+		if !l.listens.current[uri] {
+			add = append(add, uri)
+		}
+	}
+	for uri := range l.listens.current {
+		if !want[uri] {
+			drop = append(drop, uri)
+		}
+	}
+	l.listens.current = want
+	l.listens.mu.Unlock()
+	for _, step := range []struct {
+		method string
+		uris   []string
+	}{{"resources/subscribe", add}, {"resources/unsubscribe", drop}} {
+		for _, uri := range step.uris {
+			if _, err := l.request(step.method, append(append([]byte(`{"uri":`), jsonrpc.Quote(uri)...), '}')); err != nil {
+				l.conn.log.Warn().Err(err).Msg("subscription not made")
+			}
+		}
+	}
+}
+
+// relisten opens a subscriptions/listen at a modern server for what it offers and
+// sessions want, and ends the one before once the new one is acknowledged or refused.
+func (l *link) relisten() {
+	filter := []byte("{}")
+	for _, kind := range []string{"tools", "prompts", "resources"} {
+		if l.has(kind, "listChanged") {
+			filter = jsonrpc.SetMember(filter, kind+"ListChanged", []byte("true"))
+		}
+	}
+	var uris []string
+	for _, uri := range slices.Sorted(maps.Keys(l.wanted())) {
+		uris = append(uris, string(jsonrpc.Quote(uri)))
+	}
+	if len(uris) > 0 && l.has("resources") {
+		filter = jsonrpc.SetMember(filter, "resourceSubscriptions", []byte("["+strings.Join(uris, ",")+"]"))
+	}
+	ids := l.wantedTasks()
+	if len(ids) > 0 {
+		filter = jsonrpc.SetMember(filter, "taskIds", []byte("["+strings.Join(ids, ",")+"]"))
+	}
+	l.listens.mu.Lock()
+	defer l.listens.mu.Unlock()
+	if l.listens.key == string(filter) {
+		return
+	}
+	old := l.listens.up
+	l.listens.up, l.listens.key = nil, string(filter)
+	if string(filter) != "{}" {
+		params := append(append([]byte(`{"notifications":`), filter...), '}')
+		meta := l.ownMeta()
+		if len(ids) > 0 {
+			meta = jsonrpc.SetMember(meta, metaClientCaps, []byte(`{"extensions":{"`+extensionTasks+`":{}}}`))
+		}
+		params = jsonrpc.SetMember(params, "_meta", meta)
+		up := l.start("subscriptions/listen", params, nil, nil)
+		l.listens.up = up
+		go l.keepListening(up)
+	}
+	if old != nil {
+		go l.abandon(old, "")
+	}
+}
+
+// keepListening opens the stream again when the server has ended it.
+func (l *link) keepListening(up *upcall) {
+	refused := false
+	select {
+	case m := <-up.reply:
+		refused = m.Kind == jsonrpc.Failure
+		if refused {
+			message, _ := jsonrpc.GetString(m.At(m.Error), "message")
+			l.conn.log.Warn().Str("reason", bounded(message)).Msg("the server refused subscriptions/listen: changes of its lists will not be noticed")
+		}
+	case <-up.failed:
+	case <-l.gone:
+		return
+	}
+	l.forget(up)
+	if !l.listens.ended(up.id) || refused {
+		return
+	}
+	select {
+	case <-time.After(time.Second):
+		l.relisten()
+	case <-l.gone:
+	}
+}
+
+func (l *link) acknowledged(*jsonrpc.Message, *upcall) {}
+
+// resourceUpdated goes to the sessions that watch the resource.
+func (l *link) resourceUpdated(m *jsonrpc.Message, _ *upcall) {
+	uri, _ := jsonrpc.GetString(m.At(m.Params), "uri")
+	clean := l.withoutSubscription(m)
+	for _, s := range l.audience() {
+		s.mu.Lock()
+		watched := s.watched[uri] == l.conn
+		s.mu.Unlock()
+		if watched {
+			s.tell(clean)
+		}
+		for _, ls := range s.listening() {
+			if ls.resources[uri] == l.conn {
+				ls.send(clean)
+			}
+		}
+	}
+}
+
+// withoutSubscription takes the id of the firewall's own subscription out of a
+// notification.
+func (l *link) withoutSubscription(m *jsonrpc.Message) []byte {
+	meta := jsonrpc.Find(m.Raw, m.Params, "_meta")
+	if !meta.Present() {
+		return m.Raw
+	}
+	obj := jsonrpc.DropMembers(m.At(meta), func(n string) bool {
+		return n == metaSubscription || strings.HasPrefix(jsonrpc.Fold(n), metaOwnPrefix)
+	})
+	return m.Splice(jsonrpc.Edit{Span: meta, New: obj})
+}
+
+// setLevel sets the log level of a legacy client at the servers that log.
+func (x *Exchange) setLevel() answer {
+	level, ok := x.text("level")
+	if _, known := levels[level]; !ok || !known {
+		return x.fail(jsonrpc.CodeInvalidParams, "level is none of the log levels of RFC 5424", nil)
+	}
+	x.s.mu.Lock()
+	x.s.level = level
+	x.s.mu.Unlock()
+	for _, l := range x.s.fleet.links() {
+		if !l.modern && !l.conn.fleet.shared && l.has("logging") {
+			if _, err := l.request("logging/setLevel", x.m.At(x.m.Params)); err != nil {
+				x.s.relay.log.Warn().Err(err).Msg("log level not set")
+			}
+		}
+	}
+	return x.result([]byte("{}"))
+}
+
+// levels orders the log levels (RFC 5424 §6.2.1).
+var levels = map[string]int{"debug": 0, "info": 1, "notice": 2, "warning": 3, "error": 4, "critical": 5, "alert": 6, "emergency": 7}
+
+// logged passes a server's log message on: to the call that it came with, else to the
+// one session that it can only belong to.
+func (l *link) logged(m *jsonrpc.Message, up *upcall) {
+	raw := l.withoutSubscription(m)
+	level, _ := jsonrpc.GetString(m.At(m.Params), "level")
+	if up == nil {
+		up = l.sole()
+	}
+	if up != nil {
+		if x := up.client.Load(); x != nil {
+			if x.modern && (x.level == "" || levels[level] < levels[x.level]) {
+				return // a modern client gets only what it asked for in the request
+			}
+			x.on.Send(Outgoing{Raw: raw})
+			return
+		}
+	}
+	l.toGeneral(&jsonrpc.Message{Raw: raw}, nil)
+}
+
+// toGeneral passes a message on to the one session whose connection this is.
+func (l *link) toGeneral(m *jsonrpc.Message, _ *upcall) {
+	if !l.conn.fleet.owner {
+		return
+	}
+	for _, s := range l.audience() {
+		s.tell(m.Raw)
+	}
+}
+
+// progressed passes progress on to the request that it belongs to, under the client's own
+// token.
+func (l *link) progressed(m *jsonrpc.Message, _ *upcall) {
+	token := jsonrpc.Find(m.Raw, m.Params, "progressToken")
+	id, ok := jsonrpc.Int(m.At(token))
+	up := l.call(id)
+	if !ok || up == nil {
+		return
+	}
+	up.beat.Store(time.Now().UnixNano())
+	x := up.client.Load()
+	if x == nil || !x.token.Present() {
+		return
+	}
+	edits := []jsonrpc.Edit{{Span: token, New: x.m.At(x.token)}}
+	if meta := jsonrpc.Find(m.Raw, m.Params, "_meta"); meta.Present() {
+		edits = append(edits, jsonrpc.Edit{Span: meta, New: dropOwn(m.At(meta))})
+	}
+	x.on.Send(Outgoing{Raw: m.Splice(edits...)})
+}
+
+// resource finds the capability behind a URI: a listed resource, else the template that
+// it fits, else the only server there is.
+func (f *fleet) resource(v *view, uri string) *capability {
+	if c := v.resources[uri]; c != nil {
+		return c
+	}
+	var found *conn
+	for _, c := range v.all {
+		if c.kind == rules.Resource && c.name == uri {
+			return nil // it exists, and is hidden or collides
+		}
+		if c.kind == rules.Template && c.reason == "" && fits(c.name, uri) {
+			if found != nil && found != c.conn {
+				return nil
+			}
+			found = c.conn
+		}
+	}
+	if conns := f.all(); found == nil && len(conns) == 1 {
+		found = conns[0]
+	}
+	if found == nil || devious(uri) {
+		return nil
+	}
+	c := &capability{kind: rules.Resource, conn: found, name: uri, exposed: uri,
+		entry: v.gen.policy.Bind(rules.Capability{Kind: rules.Resource, Server: found.name, Name: uri})}
+	if !c.visible() {
+		return nil
+	}
+	return c
+}
+
+// devious reports whether a URI that no server listed could mean another place than its
+// text shows: patterns judge the text, servers resolve it.
+func devious(uri string) bool {
+	low := strings.ToLower(uri)
+	for _, trick := range []string{"/../", "/./", "%2e", "%2f", "%5c", "%00", `\`} {
+		if strings.Contains(low, trick) {
+			return true
+		}
+	}
+	if strings.HasSuffix(low, "/..") || strings.HasSuffix(low, "/.") {
+		return true
+	}
+	return strings.ContainsFunc(uri, func(r rune) bool { return r <= ' ' || r == 0x7f || hidden(r) })
+}
+
+// fits reports whether uri can be an expansion of the template (RFC 6570): the literal
+// parts match in order. Variables match anything, since the server decides what they are.
+func fits(template, uri string) bool {
+	first := true
+	for {
+		open := strings.IndexByte(template, '{')
+		if open < 0 {
+			if first {
+				return template == uri
+			}
+			return strings.HasSuffix(uri, template)
+		}
+		literal := template[:open]
+		if first {
+			if !strings.HasPrefix(uri, literal) {
+				return false
+			}
+			uri = uri[len(literal):]
+		} else {
+			at := strings.Index(uri, literal)
+			if at < 0 {
+				return false
+			}
+			uri = uri[at+len(literal):]
+		}
+		first = false
+		end := strings.IndexByte(template[open:], '}')
+		if end < 0 {
+			return false
+		}
+		template = template[open+end+1:]
+	}
+}

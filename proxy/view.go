@@ -1,0 +1,316 @@
+package proxy
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/mcpfirewall/mcpfirewall/internal/config"
+	"github.com/mcpfirewall/mcpfirewall/internal/jsonrpc"
+	"github.com/mcpfirewall/mcpfirewall/internal/schema"
+	"github.com/mcpfirewall/mcpfirewall/rules"
+)
+
+// capability is a tool, resource, resource template or prompt as a client may see it.
+type capability struct {
+	kind    rules.Kind
+	conn    *conn
+	name    string // at the server; the URI of a resource
+	exposed string // to the client
+	raw     []byte // the definition under its exposed name
+	entry   *rules.Entry
+	digest  [32]byte // of the server's definition
+
+	input, output *schema.Schema
+	headers       []schema.HeaderParam
+	open          bool   // arguments that the schema does not declare pass
+	reason        string // why it is withheld though the policy would show it
+}
+
+// visible reports whether the client is shown the capability.
+func (c *capability) visible() bool { return c.reason == "" && !c.entry.Hidden() }
+
+// view is the merged, named and filtered sight of the servers' lists, as of one moment.
+type view struct {
+	gen     *generation
+	epoch   atomic.Int64 // of the relay, when the view was last found to be current
+	serials []serial
+
+	lists     map[string][]*capability // by list method, visible ones only, in order
+	tools     map[string]*capability   // by exposed name, visible ones only
+	prompts   map[string]*capability
+	resources map[string]*capability // by URI
+	templates []*capability
+	all       []*capability // the hidden ones too
+	stamp     [8]byte       // tells this view from others, for cursors
+}
+
+type serial struct {
+	link *link
+	n    int64
+}
+
+// view returns the current view; it is built anew when a list, a link or the
+// configuration changed.
+func (f *fleet) view() *view {
+	epoch := f.relay.epoch.Load()
+	if v := f.cached.Load(); v != nil && v.epoch.Load() == epoch {
+		return v
+	}
+	gen := f.relay.current.Load()
+	links := f.links()
+	serials := make([]serial, len(links))
+	for i, l := range links {
+		l.catalog.mu.Lock()
+		serials[i] = serial{l, l.catalog.serial}
+		l.catalog.mu.Unlock()
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	v := f.cached.Load()
+	if v == nil || v.gen != gen || !slices.Equal(v.serials, serials) {
+		v = build(gen, links, serials)
+	}
+	v.epoch.Store(epoch)
+	f.cached.Store(v)
+	return v
+}
+
+func build(gen *generation, links []*link, serials []serial) *view {
+	v := &view{gen: gen, serials: serials, lists: map[string][]*capability{}, tools: map[string]*capability{},
+		prompts: map[string]*capability{}, resources: map[string]*capability{}}
+	binary.BigEndian.PutUint64(v.stamp[:], uint64(time.Now().UnixNano()))
+	for _, k := range listKinds {
+		byName := map[string][]*capability{}
+		first := len(v.all)
+		for _, l := range links {
+			lists, _ := l.catalog.snapshot()
+			for _, it := range lists[k.method] {
+				c := newCapability(gen, l, k, it)
+				v.all = append(v.all, c)
+				byName[c.exposed] = append(byName[c.exposed], c)
+			}
+		}
+		for _, c := range v.all[first:] {
+			if same := byName[c.exposed]; len(same) > 1 {
+				// There is no silent winner: a call must not depend on which came first.
+				c.reason = fmt.Sprintf("%d capabilities are called %s", len(same), c.exposed)
+				c.conn.log.Warn().Str("name", bounded(c.exposed)).Str("kind", k.member).Msg("withheld: several capabilities collide under this name; set naming: always or hide one of the servers")
+			}
+			if c.visible() {
+				v.lists[k.method] = append(v.lists[k.method], c)
+				switch k.method {
+				case toolList.method:
+					v.tools[c.exposed] = c
+				case promptList.method:
+					v.prompts[c.exposed] = c
+				case resourceList.method:
+					v.resources[c.exposed] = c
+				case templateList.method:
+					v.templates = append(v.templates, c)
+				}
+			}
+		}
+	}
+	return v
+}
+
+func newCapability(gen *generation, l *link, k listKind, it item) *capability {
+	c := &capability{conn: l.conn, name: it.name, exposed: it.name, raw: it.raw, digest: sha256.Sum256(it.raw)}
+	switch k.method {
+	case toolList.method:
+		c.kind = rules.Tool
+	case promptList.method:
+		c.kind = rules.Prompt
+	case resourceList.method:
+		c.kind = rules.Resource
+	case templateList.method:
+		c.kind = rules.Template
+	}
+	if gen.prefix && (c.kind == rules.Tool || c.kind == rules.Prompt) {
+		c.exposed = l.conn.name + "__" + it.name
+		c.raw = jsonrpc.SetMember(it.raw, "name", jsonrpc.Quote(c.exposed))
+	}
+	bind := rules.Capability{Kind: c.kind, Server: l.conn.name, Name: it.name}
+	if c.kind == rules.Tool {
+		input := jsonrpc.Get(it.raw, "inputSchema")
+		bind.Annotations, bind.InputSchema = jsonrpc.Get(it.raw, "annotations"), input
+		c.input = schema.Lazy(input)
+		if output := jsonrpc.Get(it.raw, "outputSchema"); len(output) > 0 {
+			c.output = schema.Lazy(output)
+		}
+		var err error
+		if c.headers, err = schema.HeaderParams(input); err != nil {
+			// 2026-07-28, streamable-http: such a definition must not be offered.
+			c.reason = "its x-mcp-header annotations are invalid: " + err.Error()
+			c.headers = nil
+			l.conn.log.Warn().Str("tool", bounded(it.name)).Str("reason", c.reason).Msg("tool withheld")
+		}
+		c.open = takesUndeclared(l.conn.cfg.Arguments, it.name)
+	}
+	c.entry = gen.policy.Bind(bind)
+	if own := jsonrpc.Get(c.raw, "_meta"); len(own) > 0 {
+		if clean := dropOwn(own); len(clean) != len(own) {
+			c.raw = jsonrpc.SetMember(c.raw, "_meta", clean)
+		}
+	}
+	return c
+}
+
+// takesUndeclared reports whether the configuration lets arguments pass that the tool's
+// schema does not declare.
+func takesUndeclared(a config.Arguments, tool string) bool {
+	return a.Open || slices.ContainsFunc(a.OpenTools, func(pattern string) bool { return rules.Match(pattern, tool) })
+}
+
+// Page sizes of the merged lists.
+const (
+	pageItems = 1000
+	pageBytes = 4 << 20
+	cursorTTL = time.Hour
+)
+
+func (x *Exchange) listTools() answer     { return x.list(toolList) }
+func (x *Exchange) listResources() answer { return x.list(resourceList) }
+func (x *Exchange) listTemplates() answer { return x.list(templateList) }
+func (x *Exchange) listPrompts() answer   { return x.list(promptList) }
+
+// list answers with one page of a merged list.
+func (x *Exchange) list(k listKind) answer {
+	s := x.s
+	s.gather(x.ctx)
+	for _, l := range s.fleet.links() {
+		if err := l.catalog.fresh(x.ctx); err != nil {
+			x.s.relay.log.Warn().Err(err).Msg("list answered without a server")
+		}
+	}
+	v := s.fleet.view()
+	s.mu.Lock()
+	s.listed[k.capability] = true
+	s.mu.Unlock()
+	items, at := v.lists[k.method], 0
+	binding := s.peer.Principal + "\x00" + k.method
+	if !s.single {
+		binding += "\x00" + s.id
+	}
+	if cursor := x.param("cursor"); cursor.Present() {
+		text, ok := x.text("cursor")
+		if !ok {
+			return x.fail(jsonrpc.CodeInvalidParams, "cursor is not a string", nil)
+		}
+		if text != "" {
+			payload, err := s.relay.box.Open("cursor", binding, text)
+			if err != nil {
+				return x.fail(jsonrpc.CodeInvalidParams, "Invalid cursor: "+err.Error(), nil)
+			}
+			at = resume(items, v, payload)
+			if at < 0 {
+				return x.fail(jsonrpc.CodeInvalidParams, "Invalid cursor: the list has changed meanwhile, start again without a cursor", nil)
+			}
+		}
+	}
+	var b []byte
+	size, end := 0, at
+	for end < len(items) && end-at < pageItems && (size == 0 || size+len(items[end].raw) <= pageBytes) {
+		size += len(items[end].raw) + 1
+		end++
+	}
+	b = append(make([]byte, 0, size+256), '{')
+	if x.modern {
+		b = append(b, `"resultType":"complete",`...)
+	}
+	b = append(append(append(b, '"'), k.member...), `":[`...)
+	for i, c := range items[at:end] {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, c.raw...)
+	}
+	b = append(b, ']')
+	if end < len(items) {
+		payload := append(binary.BigEndian.AppendUint32(append([]byte(nil), v.stamp[:]...), uint32(end)), items[end-1].exposed...)
+		b = jsonrpc.AppendQuote(append(b, `,"nextCursor":`...), s.relay.box.Seal("cursor", binding, payload, cursorTTL))
+	}
+	if x.modern {
+		b = append(b, `,"ttlMs":0,"cacheScope":"private","_meta":{"`+metaServerInfo+`":`...)
+		b = append(append(b, s.relay.ownInfo()...), '}')
+	}
+	return x.result(append(b, '}'))
+}
+
+// resume returns where a list goes on after the item that a cursor names, or -1 if the
+// list changed and the item is gone.
+func resume(items []*capability, v *view, payload []byte) int {
+	if len(payload) < 12 {
+		return -1
+	}
+	at := int(binary.BigEndian.Uint32(payload[8:12]))
+	last := string(payload[12:])
+	if at > 0 && at <= len(items) && (string(payload[:8]) == string(v.stamp[:]) || items[at-1].exposed == last) {
+		return at
+	}
+	for i, c := range items {
+		if c.exposed == last {
+			return i + 1
+		}
+	}
+	return -1
+}
+
+// Inventory is what a client would see, what it would not, and why.
+type Inventory struct {
+	Servers      []ServerStatus
+	Capabilities []CapabilityStatus
+}
+
+// ServerStatus says whether a server is up, and in which protocol version.
+type ServerStatus struct{ Name, Era, Version, Error string }
+
+// CapabilityStatus says what the policy makes of a capability.
+type CapabilityStatus struct {
+	Kind, Server, Name, Exposed, Action, Rule, Reason string
+	Hidden                                            bool
+}
+
+// Inventory waits until every server is up or has failed, or ctx ends, and returns what
+// the session sees.
+func (s *Session) Inventory(ctx context.Context) Inventory {
+	var inv Inventory
+	for _, c := range s.fleet.all() {
+		status := ServerStatus{Name: c.name}
+		select {
+		case <-c.settled():
+		case <-ctx.Done():
+		}
+		switch l := c.up(); {
+		case l != nil && l.modern:
+			status.Era, status.Version = "modern", l.version
+		case l != nil:
+			status.Era, status.Version = "legacy", l.version
+		case c.failed() != nil:
+			status.Error = c.failed().Error()
+		default:
+			status.Error = "it is still starting"
+		}
+		inv.Servers = append(inv.Servers, status)
+	}
+	for _, c := range s.fleet.view().all {
+		d := c.entry.Base()
+		inv.Capabilities = append(inv.Capabilities, CapabilityStatus{Kind: c.kind.String(), Server: c.conn.name, Name: c.name, Exposed: c.exposed,
+			Action: d.Action.String(), Rule: d.Rule, Reason: c.reason, Hidden: !c.visible()})
+	}
+	return inv
+}
+
+// Bound returns what the policy was bound to, to find patterns that match nothing.
+func (s *Session) Bound() []rules.Capability {
+	var caps []rules.Capability
+	for _, c := range s.fleet.view().all {
+		caps = append(caps, rules.Capability{Kind: c.kind, Server: c.conn.name, Name: c.name})
+	}
+	return caps
+}

@@ -1,0 +1,305 @@
+package redact
+
+import (
+	"bytes"
+	"encoding/binary"
+	"math/bits"
+	"slices"
+	"unicode/utf8"
+)
+
+// The decoders below write the decoded src to dst and return what they wrote.
+// None makes text longer; dst has slop bytes more than src, because they copy
+// eight bytes at a time. Where steps is not nil they note there what they did.
+
+const slop = 8
+
+// step is one thing that a decoder did: src[from:to] became dst[out:outEnd].
+// Between steps, bytes were copied.
+type step struct {
+	from, to, out, outEnd int
+}
+
+// source returns the span in the decoder's source that became dst[start:end],
+// which is not empty.
+func source(steps []step, start, end int) (from, to int) {
+	before := func(out int) (step, bool) {
+		i, _ := slices.BinarySearchFunc(steps, out+1, func(s step, out int) int { return s.out - out })
+		if i == 0 {
+			return step{}, false
+		}
+		return steps[i-1], true
+	}
+	from, to = start, end
+	if s, ok := before(start); ok {
+		if start < s.outEnd {
+			from = s.from
+		} else {
+			from = s.to + start - s.outEnd
+		}
+	}
+	if s, ok := before(end - 1); ok {
+		if end-1 < s.outEnd {
+			to = s.to
+		} else {
+			to = s.to + end - s.outEnd
+		}
+	}
+	return from, to
+}
+
+// copyUntil copies src[i:] to dst[o:] up to the first byte c, and returns the
+// positions of that byte, or the ends.
+func copyUntil(dst, src []byte, o, i int, c byte) (int, int) {
+	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	want := ones * uint64(c)
+	for i+8 <= len(src) {
+		w := binary.LittleEndian.Uint64(src[i:])
+		binary.LittleEndian.PutUint64(dst[o:], w)
+		// The lowest high bit that is set marks the first byte that equals c.
+		x := w ^ want
+		if m := (x - ones) &^ x & highs; m != 0 {
+			n := bits.TrailingZeros64(m) / 8
+			return o + n, i + n
+		}
+		i += 8
+		o += 8
+	}
+	for i < len(src) && src[i] != c {
+		dst[o] = src[i]
+		i++
+		o++
+	}
+	return o, i
+}
+
+// unescape undoes backslash escapes: those of JSON, and \x, \', \U and the like
+// as other languages, shells and Markdown have them. A backslash that begins
+// none of them stays.
+func unescape(dst, src []byte, steps *[]step) []byte {
+	return unescaped(dst, src, steps, false)
+}
+
+// unescapeJoin is unescape and, for the line breaks that were escaped, unwrap.
+func unescapeJoin(dst, src []byte, steps *[]step) []byte {
+	return unescaped(dst, src, steps, true)
+}
+
+// oneChar maps the byte behind a backslash to what the two stand for, or to 0.
+var oneChar = func() (table [256]byte) {
+	for c := byte('!'); c <= '~'; c++ {
+		if kind(c) == 3 { // punctuation stands for itself
+			table[c] = c
+		}
+	}
+	table['b'], table['f'], table['n'], table['r'], table['t'] = '\b', '\f', '\n', '\r', '\t'
+	return table
+}()
+
+func unescaped(dst, src []byte, steps *[]step, join bool) []byte {
+	o, i := 0, 0
+	for {
+		o, i = copyUntil(dst, src, o, i, '\\')
+		if i+1 >= len(src) {
+			return dst[:o+copy(dst[o:], src[i:])]
+		}
+		next := src[i+1]
+		if c := oneChar[next]; c != 0 {
+			if join && c == '\n' {
+				o, i = skipBreak(dst, src, o, i+2)
+				continue
+			}
+			dst[o] = c
+			if steps != nil {
+				*steps = append(*steps, step{i, i + 2, o, o + 1})
+			}
+			o++
+			i += 2
+			continue
+		}
+		r, n := rune(0), 0
+		switch next {
+		case 'u':
+			r, n = escapedRune(src[i:])
+		case 'U':
+			if v, ok := hexValue(src, i+2, 8); ok {
+				r, n = rune(v), 10
+			}
+		case 'x':
+			// A byte, not a character, so that UTF-8 in \x escapes is read as such.
+			if v, ok := hexValue(src, i+2, 2); ok {
+				dst[o] = byte(v)
+				if steps != nil {
+					*steps = append(*steps, step{i, i + 4, o, o + 1})
+				}
+				o++
+				i += 4
+				continue
+			}
+		}
+		if n == 0 {
+			dst[o] = '\\'
+			o++
+			i++
+			continue
+		}
+		width := utf8.EncodeRune(dst[o:o+utf8.UTFMax], r)
+		if steps != nil {
+			*steps = append(*steps, step{i, i + n, o, o + width})
+		}
+		o += width
+		i += n
+	}
+}
+
+// skipBreak is called behind an escaped line break: it takes a carriage return
+// before it back from dst[:o], and skips the indentation at src[i:].
+func skipBreak(dst, src []byte, o, i int) (int, int) {
+	if o > 0 && dst[o-1] == '\r' {
+		o--
+	}
+	for i < len(src) {
+		switch {
+		case src[i] == ' ' || src[i] == '\t':
+			i++
+		case src[i] == '\\' && i+1 < len(src) && src[i+1] == 't':
+			i += 2
+		default:
+			return o, i
+		}
+	}
+	return o, i
+}
+
+// escapedRune decodes \uXXXX, a surrogate pair of two, or \u{X...} at the start
+// of src, and returns the length too, or 0 for none of these.
+func escapedRune(src []byte) (r rune, n int) {
+	if len(src) > 2 && src[2] == '{' {
+		end := bytes.IndexByte(src[:min(len(src), 11)], '}')
+		if end < 0 {
+			return 0, 0
+		}
+		v, ok := hexValue(src, 3, end-3)
+		if !ok || end == 3 {
+			return 0, 0
+		}
+		return rune(v), end + 1
+	}
+	hi, ok := hexValue(src, 2, 4)
+	if !ok {
+		return 0, 0
+	}
+	if 0xD800 <= hi && hi < 0xDC00 && len(src) >= 12 && src[6] == '\\' && src[7] == 'u' {
+		if lo, ok := hexValue(src, 8, 4); ok && 0xDC00 <= lo && lo < 0xE000 {
+			return rune((hi-0xD800)<<10|(lo-0xDC00)) + 0x10000, 12
+		}
+	}
+	return rune(hi), 6 // EncodeRune makes a lone surrogate U+FFFD
+}
+
+// unpercent undoes percent-encoding (RFC 3986, section 2.1). A percent sign that
+// two hexadecimal digits do not follow stays.
+func unpercent(dst, src []byte, steps *[]step) []byte {
+	o, i := 0, 0
+	for {
+		o, i = copyUntil(dst, src, o, i, '%')
+		if i == len(src) {
+			return dst[:o]
+		}
+		n := 1
+		dst[o] = '%'
+		if v, ok := hexValue(src, i+1, 2); ok {
+			dst[o], n = byte(v), 3
+			if steps != nil {
+				*steps = append(*steps, step{i, i + n, o, o + 1})
+			}
+		}
+		o++
+		i += n
+	}
+}
+
+// unwrap takes out line breaks, with the indentation that follows them.
+func unwrap(dst, src []byte, steps *[]step) []byte {
+	return joined(dst, src, steps, true, "")
+}
+
+// unbreak takes out line breaks only, for a secret with spaces that was cut into
+// lines of a fixed length.
+func unbreak(dst, src []byte, steps *[]step) []byte {
+	return joined(dst, src, steps, false, "")
+}
+
+// refill makes line breaks, with the indentation that follows them, spaces, for a
+// secret with spaces in text that was filled.
+func refill(dst, src []byte, steps *[]step) []byte {
+	return joined(dst, src, steps, true, " ")
+}
+
+func joined(dst, src []byte, steps *[]step, indentation bool, with string) []byte {
+	o, i := 0, 0
+	for {
+		o, i = copyUntil(dst, src, o, i, '\n')
+		if i == len(src) {
+			return dst[:o]
+		}
+		from := i
+		if o > 0 && i > 0 && src[i-1] == '\r' {
+			o--
+			from--
+		}
+		i++
+		for indentation && i < len(src) && (src[i] == ' ' || src[i] == '\t') {
+			i++
+		}
+		out := o
+		o += copy(dst[o:], with)
+		if steps != nil {
+			*steps = append(*steps, step{from, i, out, o})
+		}
+	}
+}
+
+// percentEncoded reports whether text holds a percent-encoded byte.
+func percentEncoded(text []byte) bool {
+	for i := 0; ; i++ {
+		n := bytes.IndexByte(text[i:], '%')
+		if n < 0 {
+			return false
+		}
+		i += n
+		if _, ok := hexValue(text, i+1, 2); ok {
+			return true
+		}
+	}
+}
+
+// hexValue returns the value of the n hexadecimal digits at src[at:].
+func hexValue(src []byte, at, n int) (v uint32, ok bool) {
+	if at+n > len(src) {
+		return 0, false
+	}
+	for _, c := range src[at : at+n] {
+		digit := hexDigit[c]
+		if digit == notHex {
+			return 0, false
+		}
+		v = v<<4 | uint32(digit)
+	}
+	return v, true
+}
+
+const notHex = 0xFF
+
+var hexDigit = func() (table [256]byte) {
+	for i := range table {
+		table[i] = notHex
+	}
+	for i, c := range "0123456789abcdef" {
+		table[c] = byte(i)
+	}
+	for i, c := range "ABCDEF" {
+		table[c] = byte(10 + i)
+	}
+	return table
+}()

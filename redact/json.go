@@ -1,0 +1,176 @@
+package redact
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+var errNotJSON = errors.New("redact: not valid JSON")
+
+// maskJSON masks the secrets in raw, token by token.
+func (t *table) maskJSON(raw []byte) (out []byte, finds int, err error) {
+	// A secret may itself be JSON, and so reach over several tokens. Then each
+	// value that it reaches is masked whole.
+	spans := merge(t.all(nil, raw))
+	// spanning returns the secret whose span covers part of the token
+	// raw[from:to] and reaches out of it.
+	spanning := func(from, to int) (secret int, ok bool) {
+		for len(spans) > 0 && spans[0].end <= from {
+			spans = spans[1:]
+		}
+		if len(spans) == 0 || spans[0].start >= to || from <= spans[0].start && spans[0].end <= to {
+			return 0, false
+		}
+		return spans[0].secret, true
+	}
+
+	last := 0
+	replace := func(from, to int, with ...[]byte) {
+		if out == nil {
+			out = make([]byte, 0, len(raw)+64)
+		}
+		out = append(out, raw[last:from]...)
+		for _, part := range with {
+			out = append(out, part...)
+		}
+		last = to
+	}
+	quote := []byte{'"'}
+	names := false // an object name was masked
+	for i := 0; i < len(raw); {
+		switch c := raw[i]; {
+		case c == '"':
+			end := stringEnd(raw, i)
+			if end < 0 {
+				return nil, 0, errNotJSON
+			}
+			isName := nameAt(raw, end)
+			if secret, ok := spanning(i, end); ok && !isName {
+				replace(i, end, quote, []byte(t.masks[secret]), quote)
+				finds++
+			} else if masked, n := t.maskText(raw[i+1:end-1], true); n > 0 {
+				replace(i, end, quote, masked, quote)
+				finds += n
+				names = names || isName
+			}
+			i = end
+		case c == '-' || '0' <= c && c <= '9':
+			end := i + 1
+			for end < len(raw) && inNumber(raw[end]) {
+				end++
+			}
+			secret, ok := spanning(i, end)
+			if !ok {
+				if within := t.all(nil, raw[i:end]); len(within) > 0 {
+					secret, ok = merge(within)[0].secret, true
+				}
+			}
+			if ok {
+				replace(i, end, quote, []byte(t.masks[secret]), quote)
+				finds++
+			}
+			i = end
+		default:
+			i++
+		}
+	}
+	if finds == 0 {
+		return raw, 0, nil
+	}
+	out = append(out, raw[last:]...)
+	if names {
+		if out, err = distinctNames(out); err != nil {
+			return nil, 0, err
+		}
+	}
+	return out, finds, nil
+}
+
+// stringEnd returns the position after the string that begins at raw[start], or
+// -1 where it does not end.
+func stringEnd(raw []byte, start int) int {
+	for i := start + 1; ; {
+		n := bytes.IndexByte(raw[i:], '"')
+		if n < 0 {
+			return -1
+		}
+		i += n
+		backslashes := 0
+		for raw[i-1-backslashes] == '\\' {
+			backslashes++
+		}
+		i++
+		if backslashes%2 == 0 {
+			return i
+		}
+	}
+}
+
+// nameAt reports whether the string that ends at raw[end] is an object's name.
+func nameAt(raw []byte, end int) bool {
+	for end < len(raw) && (raw[end] == ' ' || raw[end] == '\t' || raw[end] == '\n' || raw[end] == '\r') {
+		end++
+	}
+	return end < len(raw) && raw[end] == ':'
+}
+
+func inNumber(c byte) bool {
+	return '0' <= c && c <= '9' || c == '.' || c == 'e' || c == 'E' || c == '+' || c == '-'
+}
+
+// distinctNames puts numbers behind object names that became equal because their
+// secrets were masked; an object with equal names would be refused by a strict
+// reader and lose members with a lax one.
+func distinctNames(raw []byte) ([]byte, error) {
+	var (
+		out   []byte
+		last  int
+		depth []map[string]bool // the names so far of each object or array
+	)
+	dec := jsontext.NewDecoder(bytes.NewReader(raw), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	for {
+		before := dec.StackDepth()
+		tok, err := dec.ReadToken()
+		if err != nil {
+			if dec.StackDepth() == 0 && int(dec.InputOffset()) > last {
+				return append(out, raw[last:]...), nil
+			}
+			return nil, fmt.Errorf("%w after masking", errNotJSON)
+		}
+		switch tok.Kind() {
+		case '{', '[':
+			depth = append(depth, nil)
+			continue
+		case '}', ']':
+			depth = depth[:before-1]
+			continue
+		}
+		kind, n := dec.StackIndex(dec.StackDepth())
+		if kind != '{' || n%2 == 0 {
+			continue
+		}
+		seen := depth[before-1]
+		if seen == nil {
+			seen = map[string]bool{}
+			depth[before-1] = seen
+		}
+		name := tok.String()
+		if seen[name] {
+			end := int(dec.InputOffset()) - 1 // before the closing quote
+			for i := 2; ; i++ {
+				suffix := " " + strconv.Itoa(i)
+				if !seen[name+suffix] {
+					name += suffix
+					out = append(append(out, raw[last:end]...), suffix...)
+					last = end
+					break
+				}
+			}
+		}
+		seen[name] = true
+	}
+}

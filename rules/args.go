@@ -1,0 +1,163 @@
+package rules
+
+import (
+	"bytes"
+	"math"
+	"strconv"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// decodeArgs reads a call's arguments strictly: one JSON object, no duplicate
+// names, valid UTF-8. Nil stands for an empty object.
+func decodeArgs(raw []byte) (map[string]any, error) {
+	if raw == nil {
+		return map[string]any{}, nil
+	}
+	v, err := decodeJSON(raw)
+	if err != nil {
+		return nil, failf("the arguments are not valid JSON, or nested too deeply")
+	}
+	args, ok := v.(map[string]any)
+	if !ok {
+		return nil, failf("the arguments are not a JSON object")
+	}
+	return args, nil
+}
+
+// decodeJSON reads one JSON value. Numbers become int or float64 where these
+// hold exactly what is written, and inexact where they do not.
+func decodeJSON(raw []byte) (any, error) {
+	d := jsontext.NewDecoder(bytes.NewReader(raw))
+	v, err := decodeValue(d, 0)
+	if err != nil {
+		return nil, err
+	}
+	if rest := bytes.TrimLeft(raw[d.InputOffset():], " \t\r\n"); len(rest) > 0 {
+		return nil, failf("there is more than one JSON value")
+	}
+	return v, nil
+}
+
+func decodeValue(d *jsontext.Decoder, depth int) (any, error) {
+	if depth > maxJSON {
+		return nil, failf("JSON is nested too deeply")
+	}
+	token, err := d.ReadToken()
+	if err != nil {
+		return nil, err
+	}
+	switch token.Kind() {
+	case 'n':
+		return nil, nil
+	case 't', 'f':
+		return token.Bool(), nil
+	case '"':
+		return token.String(), nil
+	case '0':
+		return decodeNumber(token.String()), nil
+	case '[':
+		list := []any{}
+		for d.PeekKind() != ']' {
+			v, err := decodeValue(d, depth+1)
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, v)
+		}
+		_, err := d.ReadToken()
+		return list, err
+	}
+	object := map[string]any{}
+	for d.PeekKind() != '}' {
+		name, err := d.ReadToken()
+		if err != nil {
+			return nil, err
+		}
+		key := name.String() // before the next read, which overwrites it
+		v, err := decodeValue(d, depth+1)
+		if err != nil {
+			return nil, err
+		}
+		object[key] = v
+	}
+	_, err = d.ReadToken()
+	return object, err
+}
+
+// decodeNumber reads a JSON number. A whole number within int64 is an int,
+// however it is written (5, 5.0, 5e0). Any other is a float64 if the float64
+// nearest to it prints as the same decimal, as 0.1 does: such decimals compare
+// among each other as they are written. Everything else is inexact.
+func decodeNumber(text string) any {
+	if i, err := strconv.ParseInt(text, 10, 64); err == nil {
+		return int(i)
+	}
+	written, ok := parseDecimal(text)
+	if !ok {
+		return inexact{}
+	}
+	if i, ok := written.int64(); ok {
+		return int(i)
+	}
+	if written.exponent >= 0 {
+		return inexact{} // a whole number outside int64
+	}
+	f, err := strconv.ParseFloat(text, 64)
+	if err != nil || math.IsInf(f, 0) {
+		return inexact{}
+	}
+	if held, ok := parseDecimal(strconv.FormatFloat(f, 'e', -1, 64)); !ok || held != written {
+		return inexact{}
+	}
+	return f
+}
+
+// A decimal is digits * 10^exponent, without zeros at either end of the digits;
+// zero has none. Equal numbers are equal decimals.
+type decimal struct {
+	negative bool
+	digits   string
+	exponent int
+}
+
+func parseDecimal(text string) (decimal, bool) {
+	var d decimal
+	if text, d.negative = strings.CutPrefix(text, "-"); len(text) > 1024 {
+		return d, false
+	}
+	if i := strings.IndexAny(text, "eE"); i >= 0 {
+		e, err := strconv.ParseInt(text[i+1:], 10, 32)
+		if err != nil {
+			return d, false
+		}
+		text, d.exponent = text[:i], int(e)
+	}
+	if whole, fraction, ok := strings.Cut(text, "."); ok {
+		text = whole + fraction
+		d.exponent -= len(fraction)
+	}
+	d.digits = strings.TrimRight(text, "0")
+	d.exponent += len(text) - len(d.digits)
+	d.digits = strings.TrimLeft(d.digits, "0")
+	if d.digits == "" {
+		return decimal{}, true
+	}
+	return d, true
+}
+
+func (d decimal) int64() (int64, bool) {
+	if d.exponent < 0 || d.exponent > 19 {
+		return 0, d.digits == ""
+	}
+	text := d.digits + strings.Repeat("0", d.exponent)
+	if d.negative {
+		text = "-" + text
+	}
+	if d.digits == "" {
+		return 0, true
+	}
+	i, err := strconv.ParseInt(text, 10, 64)
+	return i, err == nil
+}

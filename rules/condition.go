@@ -1,0 +1,221 @@
+package rules
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"runtime"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/expr-lang/expr/ast"
+	"github.com/expr-lang/expr/checker"
+	"github.com/expr-lang/expr/compiler"
+	"github.com/expr-lang/expr/conf"
+	"github.com/expr-lang/expr/file"
+	"github.com/expr-lang/expr/parser"
+	"github.com/expr-lang/expr/vm"
+)
+
+// Bounds of what a condition may be.
+const (
+	maxConditionBytes = 16 << 10
+	maxConditionNodes = 4000
+)
+
+// environment is what a condition can name. The field for the budget goes by a
+// name that expr's lexer cannot read, so no condition can reach it.
+type environment struct {
+	Tool    toolEnv        `expr:"tool"`
+	Args    map[string]any `expr:"args"`
+	Session sessionEnv     `expr:"session"`
+	Budget  *budget        `expr:"@budget"`
+}
+
+type toolEnv struct {
+	Name        string         `expr:"name"`
+	Server      string         `expr:"server"`
+	Annotations annotationsEnv `expr:"annotations"`
+}
+
+// annotationsEnv is what a server says about its own tool. A hint that is
+// absent, or not a boolean, has the value that the specification gives to an
+// absent one (schema of 2025-03-26 on, ToolAnnotations), which is the warier.
+type annotationsEnv struct {
+	Title           string `expr:"title"`
+	ReadOnlyHint    bool   `expr:"readOnlyHint"`
+	DestructiveHint bool   `expr:"destructiveHint"`
+	IdempotentHint  bool   `expr:"idempotentHint"`
+	OpenWorldHint   bool   `expr:"openWorldHint"`
+}
+
+func readAnnotations(raw []byte) annotationsEnv {
+	a := annotationsEnv{DestructiveHint: true, OpenWorldHint: true}
+	fields, err := decodeArgs(raw)
+	if err != nil {
+		return a
+	}
+	if s, ok := fields["title"].(string); ok {
+		a.Title = s
+	}
+	for name, hint := range map[string]*bool{
+		"readOnlyHint": &a.ReadOnlyHint, "destructiveHint": &a.DestructiveHint,
+		"idempotentHint": &a.IdempotentHint, "openWorldHint": &a.OpenWorldHint,
+	} {
+		if b, ok := fields[name].(bool); ok {
+			*hint = b
+		}
+	}
+	return a
+}
+
+type sessionEnv struct {
+	Labels  []string  `expr:"labels"`
+	Calls   int       `expr:"calls"`
+	Started time.Time `expr:"started"`
+}
+
+// A condition is a compiled When.
+type condition struct {
+	text      string
+	program   *vm.Program
+	readsArgs bool
+}
+
+// compileCondition checks an expression as expr does, so that its messages
+// speak of what was written; then replaces everything in it that could run
+// without bound or give a silent wrong answer, and compiles the result.
+func compileCondition(text string) (*condition, *Problem) {
+	if len(text) > maxConditionBytes {
+		return nil, &Problem{Message: fmt.Sprintf("the expression is longer than %d bytes", maxConditionBytes)}
+	}
+	if !utf8.ValidString(text) {
+		return nil, &Problem{Message: "the expression is not valid UTF-8"}
+	}
+	config := conf.New(environment{})
+	config.MaxNodes = maxConditionNodes
+	tree, err := parser.ParseWithConfig(text, config)
+	if err != nil {
+		return nil, exprProblem(text, err)
+	}
+	scan := &scanner{text: text}
+	scan.visit(tree.Node)
+	if scan.problem != nil {
+		return nil, scan.problem
+	}
+	result, err := new(checker.Checker).Check(tree, config)
+	if err != nil {
+		return nil, exprProblem(text, err)
+	}
+	if k := result.Kind().String(); k != "bool" && k != "interface" {
+		return nil, &Problem{Message: fmt.Sprintf("the expression is not a condition: it gives %s, not true or false", plainTypes(result.String()))}
+	}
+
+	guard := &guard{text: text}
+	ast.Walk(&tree.Node, guard)
+	if guard.problem != nil {
+		return nil, guard.problem
+	}
+	config = conf.New(environment{})
+	config.Functions = guardedFunctions
+	config.Optimize = false // it would undo the guards: it folds and fuses loops
+	if _, err := new(checker.Checker).Check(tree, config); err != nil {
+		return nil, exprProblem(text, err)
+	}
+	program, err := compiler.Compile(tree, config)
+	if err != nil {
+		return nil, &Problem{Message: "the expression does not compile"}
+	}
+	return &condition{text: text, program: program, readsArgs: scan.readsArgs}, nil
+}
+
+// run evaluates the condition. Only true and false are answers: expr itself
+// would take nil for false.
+func (c *condition) run(machine *vm.VM, env *environment) (bool, *RunError) {
+	*env.Budget = budget{steps: maxSteps, bytes: maxBytes}
+	machine.MemoryBudget = maxElements
+	out, err := machine.Run(c.program, env)
+	if err == nil {
+		if b, ok := out.(bool); ok {
+			return b, nil
+		}
+		return false, &RunError{Reason: "the condition is " + typeName(out) + ", not true or false"}
+	}
+	e := &RunError{Reason: "a value is missing or of a type that cannot be used here"}
+	var at *file.Error
+	if errors.As(err, &at) {
+		e.Offset = byteOffset(c.text, at.From)
+		// Texts of the machine itself can hold values of the call and are not passed on.
+		var fault *fault
+		var conversion *runtime.TypeAssertionError
+		switch {
+		case errors.As(at.Prev, &fault):
+			e.Reason = fault.reason
+		case errors.As(at.Prev, &conversion):
+			e.Reason = "a value is not true or false, as it has to be here"
+		case strings.HasPrefix(at.Message, "cannot fetch"):
+			e.Reason = "a field or element is read of a value that has none"
+		case strings.HasPrefix(at.Message, "index out of range"):
+			e.Reason = "a list has fewer elements"
+		case strings.HasPrefix(at.Message, "memory budget"):
+			e.Reason = "it builds too many values"
+		}
+	}
+	return false, e
+}
+
+// byteOffset turns expr's offset, in runes, into one in bytes.
+func byteOffset(text string, runes int) int {
+	for i := range text {
+		if runes == 0 {
+			return i
+		}
+		runes--
+	}
+	return len(text)
+}
+
+var (
+	unknownName  = regexp.MustCompile(`^unknown name (\S+)`)
+	unknownField = regexp.MustCompile(`^type (\S+) has no (?:field|method) (\S+)`)
+)
+
+// topLevel and fields are the names that a suggestion is taken from.
+var (
+	topLevel = []string{"tool", "args", "session"}
+	fields   = map[string][]string{
+		"tool":             {"name", "server", "annotations"},
+		"tool.annotations": {"title", "readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint"},
+		"session":          {"labels", "calls", "started"},
+	}
+)
+
+// exprProblem puts an error of expr's parser or checker into the words of a
+// person who has not read this program.
+func exprProblem(text string, err error) *Problem {
+	p := &Problem{Message: err.Error()}
+	var at *file.Error
+	if !errors.As(err, &at) {
+		p.Message = plainTypes(p.Message)
+		return p
+	}
+	p.Offset = byteOffset(text, at.From)
+	p.Message = plainTypes(at.Message)
+	if m := unknownName.FindStringSubmatch(at.Message); m != nil {
+		p.Message = fmt.Sprintf("unknown name %q", m[1])
+		p.Suggestion = nearest(m[1], append(builtinNames(), topLevel...))
+	} else if m := unknownField.FindStringSubmatch(p.Message); m != nil {
+		p.Message = fmt.Sprintf("%s has no %q", m[1], m[2])
+		p.Suggestion = nearest(m[2], fields[m[1]])
+	}
+	return p
+}
+
+var plainTypeNames = strings.NewReplacer(
+	"rules.toolEnv", "tool", "rules.annotationsEnv", "tool.annotations", "rules.sessionEnv", "session",
+	"map[string]interface {}", "object", "[]interface {}", "list", "interface {}", "any value",
+	"[]string", "list of strings", "[]int", "list of integers", "time.Time", "time", "time.Duration", "duration",
+)
+
+func plainTypes(s string) string { return plainTypeNames.Replace(s) }

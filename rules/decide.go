@@ -1,0 +1,287 @@
+package rules
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/expr-lang/expr/vm"
+)
+
+// Kind says what a [Capability] is.
+type Kind uint8
+
+const (
+	Tool     Kind = iota // a tool
+	Resource             // a resource; its name is its URI
+	Template             // a resource template; its name is its URI template
+	Prompt               // a prompt
+)
+
+func (k Kind) String() string {
+	switch k {
+	case Tool:
+		return "tool"
+	case Resource:
+		return "resource"
+	case Template:
+		return "resource template"
+	case Prompt:
+		return "prompt"
+	}
+	return "unknown"
+}
+
+// A Capability is something that a server offers, under the server's own name for it.
+type Capability struct {
+	Kind        Kind
+	Server      string
+	Name        string // the URI for a resource, the URI template for a template
+	Annotations []byte // a tool's annotations: a raw JSON object, or nil
+	InputSchema []byte // a tool's input schema: raw JSON, or nil; rules of this package do not depend on it
+}
+
+// A Call is one use of a capability.
+type Call struct {
+	Args    []byte // the arguments: a raw JSON object, or nil for none
+	Session Session
+}
+
+// Session is what rules may know of the session that a call belongs to.
+type Session struct {
+	Labels  []string
+	Calls   int // that passed so far
+	Started time.Time
+}
+
+// A Decision is what becomes of a call, and why.
+type Decision struct {
+	Action  Action
+	Rule    string // what made it: "tools.deny: *.delete_*", "tools.default", or the name of a rule
+	Message string // for the agent; it quotes neither arguments nor third-party text; empty for Allow
+	Failed  error  // a [*RunError] if a rule failed while running, which denies
+}
+
+func newDecision(a Action, by, message string) Decision {
+	if message == "" {
+		switch a {
+		case Ask:
+			message = "This call needs the approval of a person (policy: " + by + ")."
+		case Deny:
+			message = "The policy does not allow this call (policy: " + by + ")."
+		}
+	}
+	return Decision{Action: a, Rule: by, Message: message}
+}
+
+// A RunError says which rule failed and why. It holds no values of the call.
+type RunError struct {
+	Rule   string
+	Offset int // in bytes, into the rule's When
+	Reason string
+}
+
+func (e *RunError) Error() string {
+	return fmt.Sprintf("rule %q failed at offset %d: %s", e.Rule, e.Offset, e.Reason)
+}
+
+// A rule is a compiled [Rule].
+type rule struct {
+	path     string // "rules[2]"
+	name     string
+	globs    []glob // in the order of the file
+	when     *condition
+	decision Decision // when the condition holds
+	failed   Decision // when it fails, but for Failed
+}
+
+func compileRule(path string, src Rule, report func(Problem)) *rule {
+	r := &rule{path: path, name: src.Name}
+	if len(src.Tools) == 0 {
+		report(Problem{Path: path + ".tools", Message: `the rule names no tools; "*" names all of them`})
+	}
+	for i, text := range src.Tools {
+		if problem, ok := checkPattern(text); !ok {
+			problem.Path = fmt.Sprintf("%s.tools[%d]", path, i)
+			report(problem)
+		}
+		// A rule only tightens, so matching more than a server would is the safe side.
+		g := newGlob(text, true)
+		g.index = i
+		r.globs = append(r.globs, g)
+	}
+	switch src.Then {
+	case Ask, Deny:
+	case Allow:
+		report(Problem{Path: path + ".then", Message: "a rule can only tighten a decision: it is ask or deny; what is allowed is said by the patterns under tools.allow"})
+	default:
+		report(Problem{Path: path + ".then", Message: "it is missing or unknown: it is ask or deny"})
+	}
+	if src.When != "" {
+		when, problem := compileCondition(src.When)
+		if problem != nil {
+			problem.Path = path + ".when"
+			report(*problem)
+		}
+		r.when = when
+	}
+	r.decision = newDecision(src.Then, src.Name, src.Message)
+	r.failed = newDecision(Deny, src.Name, fmt.Sprintf("The policy rule %q could not be evaluated for this call, so the call is refused.", src.Name))
+	return r
+}
+
+// sortRules puts first what may end the evaluation soonest. The order is total
+// and does not depend on the order in the file, nor then does which of several
+// rules is reported.
+func sortRules(rules []*rule) {
+	slices.SortFunc(rules, func(a, b *rule) int {
+		if a.decision.Action != b.decision.Action {
+			return int(b.decision.Action) - int(a.decision.Action)
+		}
+		if (a.when == nil) != (b.when == nil) {
+			if a.when == nil {
+				return -1
+			}
+			return 1
+		}
+		return strings.Compare(a.name, b.name)
+	})
+}
+
+// index groups the rules by the servers that they name, so that binding a list
+// of thousands of tools does not try every rule on each.
+func (p *Policy) index() {
+	p.byServer = map[string][]int{}
+	for i, r := range p.rules {
+		literal := true
+		for _, g := range r.globs {
+			literal = literal && strings.Contains(g.pieces[0], ".")
+		}
+		if !literal {
+			p.anyServer = append(p.anyServer, i)
+			continue
+		}
+		for _, g := range r.globs {
+			server, _, _ := strings.Cut(g.pieces[0], ".")
+			if list := p.byServer[server]; len(list) == 0 || list[len(list)-1] != i {
+				p.byServer[server] = append(list, i)
+			}
+		}
+	}
+}
+
+// An Entry is everything in a policy that speaks of one capability. It never
+// changes and is safe for concurrent use.
+type Entry struct {
+	base  Decision
+	rules []*rule
+	tool  toolEnv
+}
+
+// Bind looks up everything that speaks of a capability.
+func (p *Policy) Bind(c Capability) *Entry {
+	sub := newSubject(c.Server, c.Name)
+	e := &Entry{base: p.of(c.Kind).base(sub)}
+	if c.Kind != Tool || e.base.Action == Deny {
+		return e
+	}
+	var matching []int
+	for _, list := range [][]int{p.byServer[foldCase(c.Server)], p.anyServer} {
+		for _, i := range list {
+			if slices.ContainsFunc(p.rules[i].globs, func(g glob) bool { return g.match(sub) }) {
+				matching = append(matching, i)
+			}
+		}
+	}
+	slices.Sort(matching)
+	for _, i := range matching {
+		e.rules = append(e.rules, p.rules[i])
+	}
+	if len(e.rules) > 0 {
+		e.tool = toolEnv{Name: c.Name, Server: c.Server, Annotations: readAnnotations(c.Annotations)}
+	}
+	return e
+}
+
+// Base is the decision of the patterns alone.
+func (e *Entry) Base() Decision { return e.base }
+
+// Hidden reports whether the capability is removed from its list: the patterns
+// deny it whatever the call.
+func (e *Entry) Hidden() bool { return e.base.Action == Deny }
+
+// Decide decides on one call. It evaluates within fixed bounds of steps and
+// memory and returns only once everything that it started has ended.
+func (e *Entry) Decide(c Call) Decision {
+	if e.base.Action == Deny || len(e.rules) == 0 {
+		return e.base
+	}
+	decision, byRule := e.base, false
+	run := evaluation{entry: e, call: c}
+	// Rules that deny come first. The ones that ask are all evaluated, even once
+	// one of them holds: if another fails, that denies.
+	for _, r := range e.rules {
+		holds := true
+		if r.when != nil {
+			var err *RunError
+			if holds, err = run.eval(r.when); err != nil {
+				err.Rule = r.name
+				failed := r.failed
+				failed.Failed = err
+				return failed
+			}
+		}
+		if !holds {
+			continue
+		}
+		if r.decision.Action == Deny {
+			return r.decision
+		}
+		if !byRule { // a rule that asks says more than a pattern that does
+			decision, byRule = r.decision, true
+		}
+	}
+	return decision
+}
+
+// An evaluation is the state that the rules of one decision share.
+type evaluation struct {
+	entry   *Entry
+	call    Call
+	env     *environment
+	machine vm.VM
+	decoded bool
+	badArgs string // why the arguments could not be decoded
+}
+
+func (v *evaluation) eval(c *condition) (bool, *RunError) {
+	if v.env == nil {
+		v.env = &environment{
+			Tool: v.entry.tool,
+			Args: map[string]any{},
+			Session: sessionEnv{
+				Labels:  v.call.Session.Labels,
+				Calls:   v.call.Session.Calls,
+				Started: v.call.Session.Started,
+			},
+			Budget: &budget{},
+		}
+		if v.env.Session.Labels == nil {
+			v.env.Session.Labels = []string{}
+		}
+	}
+	if c.readsArgs && !v.decoded {
+		v.decoded = true
+		args, err := decodeArgs(v.call.Args)
+		if err != nil {
+			v.badArgs = err.Error()
+		} else {
+			v.env.Args = args
+		}
+	}
+	if c.readsArgs && v.badArgs != "" {
+		return false, &RunError{Reason: v.badArgs}
+	}
+	return c.run(&v.machine, v.env)
+}

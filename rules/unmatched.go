@@ -1,0 +1,141 @@
+package rules
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Unmatched finds the patterns, of the policy's sections and of its rules, that
+// match none of the capabilities, with the nearest name as a suggestion. A
+// pattern that no capability of any server could match is found by [Compile]
+// already. Offsets are zero: the problem is the pattern as a whole.
+func (p *Policy) Unmatched(caps []Capability) []Problem {
+	var tools, prompts, resources []subject
+	templates := map[string]bool{} // servers that have some; their URIs cannot be listed
+	for _, c := range caps {
+		sub := newSubject(c.Server, c.Name)
+		switch c.Kind {
+		case Tool:
+			tools = append(tools, sub)
+		case Prompt:
+			prompts = append(prompts, sub)
+		case Resource:
+			resources = append(resources, sub)
+		case Template:
+			resources = append(resources, sub)
+			templates[c.Server] = true
+		}
+	}
+	var problems []Problem
+	check := func(path string, g glob, what string, subjects []subject) {
+		if slices.ContainsFunc(subjects, g.match) {
+			return
+		}
+		problems = append(problems, Problem{
+			Path:       path,
+			Message:    fmt.Sprintf("the pattern %q matches no %s", g.text, what),
+			Suggestion: nearestSubject(g, subjects),
+		})
+	}
+	for _, section := range []struct {
+		set      *patternSet
+		what     string
+		subjects []subject
+	}{{&p.tools, "tool", tools}, {&p.resources, "resource", resources}, {&p.prompts, "prompt", prompts}} {
+		for _, class := range []struct {
+			name  string
+			globs []glob
+		}{{"allow", section.set.allow}, {"ask", section.set.ask}, {"deny", section.set.deny}} {
+			for _, g := range class.globs {
+				if section.set == &p.resources && mayMatchTemplate(g, templates) {
+					continue
+				}
+				check(fmt.Sprintf("%s.%s[%d]", section.set.section, class.name, g.index), g, section.what, section.subjects)
+			}
+		}
+	}
+	for _, r := range p.rules {
+		for _, g := range r.globs {
+			check(fmt.Sprintf("%s.tools[%d]", r.path, g.index), g, "tool", tools)
+		}
+	}
+	slices.SortStableFunc(problems, func(a, b Problem) int { return strings.Compare(a.Path, b.Path) })
+	return problems
+}
+
+// mayMatchTemplate reports whether the pattern speaks of a server that has
+// resource templates.
+func mayMatchTemplate(g glob, servers map[string]bool) bool {
+	for name := range servers {
+		server := newGlob(strings.SplitN(g.text, ".", 2)[0], g.fold)
+		if server.match(subject{exact: name, folded: foldCase(name)}) || strings.Contains(server.text, "*") {
+			return true
+		}
+	}
+	return false
+}
+
+// nearestSubject is the capability that the fewest edits of the pattern would
+// match; none if these are too many to be a slip.
+func nearestSubject(g glob, subjects []subject) string {
+	best, found := allowedEdits(g.text)+1, ""
+	for _, sub := range subjects {
+		if d := edits(foldCase(g.text), sub.folded, best); d < best {
+			best, found = d, sub.exact
+		}
+	}
+	return found
+}
+
+// nearest is the candidate that was perhaps meant; empty if none is near.
+func nearest(name string, candidates []string) string {
+	best, found := allowedEdits(name)+1, ""
+	for _, c := range candidates {
+		if d := edits(foldCase(name), foldCase(c), best); d < best {
+			best, found = d, c
+		}
+	}
+	return found
+}
+
+// allowedEdits is how many slips are likely in a name of this length.
+func allowedEdits(name string) int { return 1 + len(name)/6 }
+
+// edits counts the insertions, deletions, replacements and swaps of neighbours
+// that make the pattern match s; a "*" matches any run for free. It gives up at
+// limit.
+func edits(pattern, s string, limit int) int {
+	if !strings.Contains(pattern, "*") && (len(pattern) > len(s)+limit || len(s) > len(pattern)+limit) {
+		return limit
+	}
+	var before []int
+	previous := make([]int, len(s)+1)
+	for j := range previous {
+		previous[j] = j
+	}
+	for i := 1; i <= len(pattern); i++ {
+		current := make([]int, len(s)+1)
+		star := pattern[i-1] == '*'
+		current[0] = previous[0] + 1
+		if star {
+			current[0] = previous[0]
+		}
+		for j := 1; j <= len(s); j++ {
+			if star {
+				current[j] = min(previous[j], current[j-1])
+				continue
+			}
+			cost := 1
+			if pattern[i-1] == s[j-1] {
+				cost = 0
+			}
+			current[j] = min(previous[j]+1, current[j-1]+1, previous[j-1]+cost)
+			if i > 1 && j > 1 && pattern[i-1] == s[j-2] && pattern[i-2] == s[j-1] {
+				current[j] = min(current[j], before[j-2]+1)
+			}
+		}
+		before, previous = previous, current
+	}
+	return min(previous[len(s)], limit)
+}
