@@ -472,6 +472,9 @@ func (k *call) refuse(action rules.Action, rule, message string) answer {
 
 // turnAway answers for a capability that the session cannot see.
 func (k *call) turnAway(code int, message string) answer {
+	if late := k.x.s.fleet.starting(); late != "" {
+		message += " (server " + late + " is still starting: try again in a moment)"
+	}
 	rec := k.newRecord("refusal")
 	rec.Action, rec.Rule, rec.Reason = rules.Deny.String(), "unknown", message
 	if err := k.x.s.relay.audit.Write(&rec); err != nil {

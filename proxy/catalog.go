@@ -48,6 +48,9 @@ type catalog struct {
 	pending chan struct{}     // closed when the refresh under way is done; nil if there is none
 	again   bool              // another change was announced during the refresh
 	serial  int64             // counts the changes, for views to notice
+
+	gen   *generation              // that binds belongs to
+	binds map[string][]*capability // by method: the list with the policy bound to it
 }
 
 // fetch gets the given lists and puts them in place of the old ones.
@@ -66,6 +69,7 @@ func (c *catalog) fetch(ctx context.Context, kinds ...listKind) error {
 		}
 		c.lists[k.method] = items
 		c.serial++
+		delete(c.binds, k.method)
 		c.mu.Unlock()
 		c.link.conn.fleet.relay.epoch.Add(1)
 	}
@@ -176,14 +180,23 @@ func (c *catalog) fresh(ctx context.Context) error {
 	}
 }
 
-func (c *catalog) snapshot() (lists map[string][]item, serial int64) {
+// bound returns a list with the policy bound to each item. The capabilities are shared by
+// all views and must not be changed.
+func (c *catalog) bound(gen *generation, k listKind) []*capability {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	lists = make(map[string][]item, len(c.lists))
-	for k, v := range c.lists {
-		lists[k] = v
+	if c.gen != gen || c.binds == nil {
+		c.gen, c.binds = gen, map[string][]*capability{}
 	}
-	return lists, c.serial
+	caps, ok := c.binds[k.method]
+	if !ok {
+		caps = make([]*capability, 0, len(c.lists[k.method]))
+		for _, it := range c.lists[k.method] {
+			caps = append(caps, newCapability(gen, c.link, k, it))
+		}
+		c.binds[k.method] = caps
+	}
+	return caps
 }
 
 // listChanged is the server's word that a list of its changed.

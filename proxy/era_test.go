@@ -170,8 +170,28 @@ func TestSlowModernServer(t *testing.T) {
 		return m.Method == "initialize" // never answered
 	}
 	f.answers["tools/call"] = `{"resultType":"complete","content":[{"type":"text","text":"late"}]}`
-	c := newClient(t, testRelay(t, nil, f)).legacy(`{}`)
-	mustContain(t, c.send(`{"jsonrpc":"2.0","id":5,"method":"tools/call","params":{"name":"echo"}}`), "late")
+	c := newClient(t, testRelay(t, nil, f))
+	mustContain(t, c.modern("tools/call", `"name":"echo"`), "late")
+}
+
+// TestOtherEra: a server that refuses the client's era is greeted in its own, and one that
+// has both is greeted in the client's.
+func TestOtherEra(t *testing.T) {
+	f := newFake(t, "one", true)
+	newClient(t, testRelay(t, nil, f)).legacy(`{}`).send(`{"jsonrpc":"2.0","id":1,"method":"tools/list"}`)
+	mustContain(t, f.await(t, `"method"`), `"initialize"`)
+	mustContain(t, f.await(t, `"method"`), `"server/discover"`)
+
+	f = newFake(t, "one", false)
+	newClient(t, testRelay(t, nil, f)).modern("tools/list", "")
+	mustContain(t, f.await(t, `"method"`), `"server/discover"`)
+	mustContain(t, f.await(t, `"method"`), `"initialize"`)
+
+	f = newFake(t, "one", true)
+	f.answers["initialize"] = `{"protocolVersion":"2025-11-25","capabilities":{"tools":{}},"serverInfo":{"name":"both","version":"1"}}`
+	newClient(t, testRelay(t, nil, f)).legacy(`{}`).send(`{"jsonrpc":"2.0","id":1,"method":"tools/list"}`)
+	mustContain(t, f.await(t, `"method"`), `"initialize"`)
+	mustContain(t, f.await(t, `"method"`), `"notifications/initialized"`)
 }
 
 func TestVersions(t *testing.T) {
@@ -182,6 +202,7 @@ func TestVersions(t *testing.T) {
 	mustContain(t, c.send(`{"jsonrpc":"2.0","id":2,"method":"tools/list"}`), "not initialized")
 	mustContain(t, c.modern("resources/subscribe", `"uri":"x:"`), `"code":-32601`)
 	mustContain(t, c.modern("no/such", ""), `"code":-32601`)
+	mustContain(t, c.modern("initialize", `"protocolVersion":"2025-11-25","capabilities":{}`), `"code":-32601`)
 	// The probe of a client that then falls back to initialize does no harm.
 	mustContain(t, c.send(`{"jsonrpc":"2.0","id":"server-discover-probe-1","method":"server/discover","params":{`+meta(`{}`)+`}}`), `"id":"server-discover-probe-1"`)
 	mustContain(t, c.send(`{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2024-11-05","capabilities":{},"clientInfo":{"name":"x","version":"1"}}}`), `"protocolVersion":"2024-11-05"`)

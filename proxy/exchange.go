@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"slices"
 	"strings"
 
@@ -66,7 +67,7 @@ func (x *Exchange) wasCancelled() bool {
 func (x *Exchange) Run() {
 	a := x.refused
 	if a.raw == nil {
-		a = x.do()
+		a = x.guarded()
 	}
 	if x.registered {
 		x.s.mu.Lock()
@@ -82,6 +83,23 @@ func (x *Exchange) Run() {
 	if x.entered {
 		x.s.relay.inflight.Done()
 	}
+}
+
+// guarded is do for a firewall that others depend on: a fault in the handling of one
+// request withholds that request's answer and nothing else.
+func (x *Exchange) guarded() (a answer) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			x.s.relay.fault(fault)
+			a = x.fail(jsonrpc.CodeInternal, "the firewall failed on this request, so it was refused; its log says more", nil)
+		}
+	}()
+	return x.do()
+}
+
+// fault logs a programming error that was caught.
+func (r *Relay) fault(what any) {
+	r.log.Error().Str("fault", r.redact.Text(fmt.Sprint(what))).Bytes("stack", debug.Stack()).Msg("a fault in the firewall was caught: please report it")
 }
 
 func (x *Exchange) do() answer {
@@ -161,10 +179,6 @@ func (x *Exchange) era() answer {
 	if version != ModernVersion {
 		return x.unsupportedVersion(version)
 	}
-	if x.m.Method == "initialize" || x.row.params == nil {
-		x.modern = false
-		return answer{}
-	}
 	if legacyOnly[x.m.Method] {
 		return x.fail(jsonrpc.CodeMethodNotFound, "Method not found: "+x.m.Method+" is no method of protocol "+ModernVersion, nil)
 	}
@@ -191,7 +205,8 @@ func (x *Exchange) era() answer {
 	return answer{}
 }
 
-var legacyOnly = map[string]bool{"ping": true, "logging/setLevel": true, "resources/subscribe": true, "resources/unsubscribe": true, "tasks/list": true, "tasks/result": true}
+// legacyOnly are the requests that the modern era has no more.
+var legacyOnly = map[string]bool{"initialize": true, "ping": true, "logging/setLevel": true, "resources/subscribe": true, "resources/unsubscribe": true, "tasks/list": true, "tasks/result": true}
 
 func (x *Exchange) unsupportedVersion(requested string) answer {
 	data := []byte(`{"supported":[`)

@@ -113,6 +113,15 @@ func (f *fleet) members() []*Session {
 	return slices.Collect(maps.Keys(f.sessions))
 }
 
+// introduce lets the servers be greeted though no client has said who it is.
+func (f *fleet) introduce() {
+	select {
+	case <-f.known:
+	default:
+		f.identify(identity{info: f.relay.ownInfo(), caps: []byte("{}"), version: LegacyVersions[0]})
+	}
+}
+
 // maxChanges bounds how often a client's change of mind restarts legacy servers.
 const maxChanges = 4
 
@@ -207,6 +216,16 @@ func (f *fleet) links() []*link {
 		}
 	}
 	return up
+}
+
+// starting returns the name of a server that is neither up nor has failed, or "".
+func (f *fleet) starting() string {
+	for _, c := range f.all() {
+		if c.up() == nil && c.failed() == nil {
+			return c.name
+		}
+	}
+	return ""
 }
 
 // conn keeps one server connected: it starts it, settles its era, learns its lists, and

@@ -70,7 +70,7 @@ func (c *fakeConn) Send(lines ...string) {
 
 const echoTool = `{"name":"echo","description":"Echoes.","inputSchema":{"type":"object","properties":{"text":{},"n":{"type":"number"}}}}`
 
-func newFake(t *testing.T, name string, modern bool) *fakeServer {
+func newFake(t testing.TB, name string, modern bool) *fakeServer {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -103,7 +103,9 @@ func (c *fakeConn) serve() {
 			return
 		}
 		line = strings.TrimSuffix(line, "\n")
-		f.seen <- line
+		if f.seen != nil {
+			f.seen <- line
+		}
 		m, err := jsonrpc.Parse([]byte(line), jsonrpc.Limits{})
 		if err != nil || f.handle != nil && f.handle(c, m) || m.Kind != jsonrpc.Request {
 			continue
@@ -151,7 +153,7 @@ func (f *fakeServer) config() config.Server {
 
 // testRelay is a relay in front of servers, with everything allowed unless change says
 // otherwise.
-func testRelay(t *testing.T, change func(*config.Config), servers ...*fakeServer) *Relay {
+func testRelay(t testing.TB, change func(*config.Config), servers ...*fakeServer) *Relay {
 	t.Helper()
 	all := config.Patterns{Default: "allow"}
 	cfg := &config.Config{Version: 1, Tools: all, Resources: all, Prompts: all, Approvals: config.Approvals{Timeout: deadline}}
@@ -185,7 +187,7 @@ func testRelay(t *testing.T, change func(*config.Config), servers ...*fakeServer
 
 // testClient speaks to a session as a transport would.
 type testClient struct {
-	t    *testing.T
+	t    testing.TB
 	s    *Session
 	msgs chan string // what came that is no response
 	next int
@@ -212,7 +214,7 @@ func (s oneStream) Send(m Outgoing) error {
 	return s.c.Send(m)
 }
 
-func newClient(t *testing.T, r *Relay) *testClient {
+func newClient(t testing.TB, r *Relay) *testClient {
 	c := &testClient{t: t, s: r.Open(Peer{Transport: "stdio", Principal: "tester"}), msgs: make(chan string, 1000)}
 	c.s.Attach(c)
 	return c

@@ -65,7 +65,7 @@ type upcall struct {
 }
 
 const (
-	probeTime      = 3 * time.Second // for servers that do not answer server/discover at all
+	probeTime      = 3 * time.Second // after which the other era is tried beside the first
 	handshakeTime  = 60 * time.Second
 	defaultTimeout = 30 * time.Second
 )
@@ -90,11 +90,11 @@ func (c *conn) connect(ctx context.Context) (*link, error) {
 		l.transport.Close()
 		return nil, err
 	}
-	if err := l.handshake(open); err != nil {
+	if err := l.handshake(ctx); err != nil {
 		return finish(err)
 	}
 	l.greeted.Store(true)
-	if err := l.catalog.fetch(open, listKinds...); err != nil {
+	if err := l.catalog.fetch(ctx, listKinds...); err != nil {
 		return finish(err)
 	}
 	if l.modern {
@@ -163,102 +163,12 @@ func (c *conn) options(ctx context.Context) (upstream.Options, error) {
 	return o, nil
 }
 
-// handshake settles the era, once per server and process, and greets the server in it.
+// handshake greets the server in the client's era if it has that one, else in the other.
+// What eras a server has is settled once per server and process.
 func (l *link) handshake(ctx context.Context) error {
-	c, r := l.conn, l.conn.fleet.relay
-	r.mu.Lock()
-	modern, settled := r.eras[c.name]
-	r.mu.Unlock()
-	switch c.cfg.Protocol {
-	case "modern":
-		modern, settled = true, true
-	case "legacy":
-		modern, settled = false, true
-	}
-	if c.cfg.Transport == "sse" {
-		modern, settled = false, true
-	}
-	if settled && !modern {
-		return l.greetLegacy(ctx, nil)
-	}
-	limit := probeTime
-	if settled {
-		limit = handshakeTime
-	}
-	probe := l.start("server/discover", append(append([]byte(`{"_meta":`), l.ownMeta()...), '}'), nil, nil)
-	timer := time.NewTimer(limit)
-	defer timer.Stop()
-	var reply *jsonrpc.Message
-	select {
-	case reply = <-probe.reply:
-	case <-probe.failed:
-	case <-timer.C:
-	case <-l.gone:
-		return l.reason()
-	case <-ctx.Done():
-		return fmt.Errorf("the server did not answer within %s", handshakeTime)
-	}
-	if reply != nil && l.discovered(reply) {
-		l.forget(probe)
-		l.settleEra(true)
-		return nil
-	}
-	if settled {
-		l.forget(probe)
-		return fmt.Errorf("the server does not answer server/discover of protocol %s", ModernVersion)
-	}
-	if reply != nil || l.http {
-		l.forget(probe)
-		probe = nil
-	}
-	return l.greetLegacy(ctx, probe)
-}
-
-// discovered reports whether the answer to server/discover comes from a modern server.
-func (l *link) discovered(reply *jsonrpc.Message) bool {
-	if reply.Kind != jsonrpc.Result {
-		return false // -32022 lists no version of ours either: there is only one modern version
-	}
-	result := reply.At(reply.Result)
-	found := false
-	for v := range jsonrpc.Elements(reply.Raw, jsonrpc.Find(reply.Raw, reply.Result, "supportedVersions")) {
-		found = found || jsonrpc.String(reply.At(v)) == ModernVersion
-	}
-	if !found {
-		return false
-	}
-	l.offer.caps = jsonrpc.Get(result, "capabilities")
-	l.offer.info = jsonrpc.Get(result, "_meta", metaServerInfo)
-	l.offer.instructions, _ = jsonrpc.GetString(result, "instructions")
-	l.modern, l.version = true, ModernVersion
-	l.transport.Negotiated(ModernVersion, false)
-	return true
-}
-
-// greetLegacy initializes the server as soon as it is known who the client is. A probe
-// that is still unanswered may show after all that the server is modern and slow.
-func (l *link) greetLegacy(ctx context.Context, probe *upcall) error {
 	c, f := l.conn, l.conn.fleet
-	var late chan *jsonrpc.Message
-	if probe != nil {
-		late = probe.reply
-		defer l.forget(probe)
-	}
 	select {
 	case <-f.known:
-	case reply := <-late:
-		if l.discovered(reply) {
-			l.settleEra(true)
-			return nil
-		}
-		late = nil
-		select {
-		case <-f.known:
-		case <-l.gone:
-			return l.reason()
-		case <-c.ctx.Done():
-			return c.ctx.Err()
-		}
 	case <-l.gone:
 		return l.reason()
 	case <-c.ctx.Done():
@@ -267,62 +177,154 @@ func (l *link) greetLegacy(ctx context.Context, probe *upcall) error {
 	f.mu.Lock()
 	who := f.client
 	f.mu.Unlock()
+	ctx, cancel := context.WithTimeout(c.ctx, handshakeTime)
+	defer cancel()
+
+	order := l.eras(who.modern)
+	open := map[bool]*upcall{} // greetings without an answer, by era
+	defer func() {
+		for _, up := range open {
+			l.forget(up)
+		}
+	}()
+	failure := errors.New("the server did not answer the handshake")
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		var replies [2]chan *jsonrpc.Message
+		var fails [2]chan error
+		for i, modern := range []bool{false, true} {
+			if up := open[modern]; up != nil {
+				replies[i], fails[i] = up.reply, up.failed
+			}
+		}
+		var err error
+		var modern bool
+		select {
+		case <-timer.C:
+			// The first greeting, or the second beside one that is not answered yet: a
+			// server that is only slow answers the first in the end.
+			if len(order) > 0 {
+				open[order[0]] = l.greet(order[0], who)
+				order = order[1:]
+				timer.Reset(probeTime)
+			}
+			continue
+		case m := <-replies[0]:
+			err = l.initialized(m)
+		case m := <-replies[1]:
+			modern, err = true, l.discovered(m)
+		case err = <-fails[0]:
+		case err = <-fails[1]:
+			modern = true
+		case <-l.gone:
+			return l.reason()
+		case <-ctx.Done():
+			return fmt.Errorf("%w within %s", failure, handshakeTime)
+		}
+		l.forget(open[modern])
+		delete(open, modern)
+		l.noteEra(modern, err == nil)
+		switch {
+		case err == nil && modern:
+			return nil
+		case err == nil:
+			return l.send(ctx, upstream.Outgoing{Raw: jsonrpc.NewNotification("notifications/initialized", nil)})
+		case len(open) == 0 && len(order) == 0:
+			return err
+		}
+		failure = err
+		timer.Reset(0)
+	}
+}
+
+// eras returns the eras to try, in order.
+func (l *link) eras(clientModern bool) []bool {
+	c, r := l.conn, l.conn.fleet.relay
+	switch {
+	case c.cfg.Protocol == "modern":
+		return []bool{true}
+	case c.cfg.Protocol == "legacy" || c.cfg.Transport == "sse":
+		return []bool{false}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if has, settled := r.eras[c.name][clientModern]; settled && has {
+		return []bool{clientModern}
+	} else if settled && r.eras[c.name][!clientModern] {
+		return []bool{!clientModern}
+	}
+	return []bool{clientModern, !clientModern}
+}
+
+func (l *link) noteEra(modern, has bool) {
+	r := l.conn.fleet.relay
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.eras[l.conn.name] == nil {
+		r.eras[l.conn.name] = map[bool]bool{}
+	}
+	r.eras[l.conn.name][modern] = has
+}
+
+// greet sends the first request of an era.
+func (l *link) greet(modern bool, who identity) *upcall {
+	if modern {
+		return l.start("server/discover", append(append([]byte(`{"_meta":`), l.ownMeta()...), '}'), nil, nil)
+	}
 	version := who.version
 	if !slices.Contains(LegacyVersions, version) {
 		version = LegacyVersions[0]
 	}
 	info := who.info
 	if len(info) == 0 {
-		info = f.relay.ownInfo()
+		info = l.conn.fleet.relay.ownInfo()
 	}
-	l.caps = serverCaps(who.caps, c, who.modern, false)
+	l.caps = serverCaps(who.caps, l.conn, who.modern, false)
 	params := append([]byte(`{"protocolVersion":`), jsonrpc.Quote(version)...)
 	params = append(append(params, `,"capabilities":`...), l.caps...)
-	params = append(append(append(params, `,"clientInfo":`...), info...), '}')
-
-	hello, cancel := context.WithTimeout(c.ctx, handshakeTime)
-	defer cancel()
-	up := l.start("initialize", params, nil, nil)
-	defer l.forget(up)
-	for {
-		select {
-		case reply := <-up.reply:
-			if reply.Kind != jsonrpc.Result {
-				message, _ := jsonrpc.GetString(reply.At(reply.Error), "message")
-				return fmt.Errorf("the server refused initialize: %s", bounded(message))
-			}
-			result := reply.At(reply.Result)
-			l.version, _ = jsonrpc.GetString(result, "protocolVersion")
-			if !slices.Contains(LegacyVersions, l.version) {
-				return fmt.Errorf("the server speaks protocol version %q, which the firewall does not know", bounded(l.version))
-			}
-			l.offer.caps = jsonrpc.Get(result, "capabilities")
-			l.offer.info = jsonrpc.Get(result, "serverInfo")
-			l.offer.instructions, _ = jsonrpc.GetString(result, "instructions")
-			l.transport.Negotiated(l.version, true)
-			l.settleEra(false)
-			return l.send(hello, upstream.Outgoing{Raw: jsonrpc.NewNotification("notifications/initialized", nil)})
-		case reply := <-late:
-			late = nil
-			if l.discovered(reply) {
-				l.settleEra(true)
-				return nil
-			}
-		case err := <-up.failed:
-			return err
-		case <-l.gone:
-			return l.reason()
-		case <-hello.Done():
-			return fmt.Errorf("the server did not answer initialize within %s", handshakeTime)
-		}
-	}
+	return l.start("initialize", append(append(append(params, `,"clientInfo":`...), info...), '}'), nil, nil)
 }
 
-func (l *link) settleEra(modern bool) {
-	r := l.conn.fleet.relay
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.eras[l.conn.name] = modern
+// discovered takes the answer to server/discover.
+func (l *link) discovered(m *jsonrpc.Message) error {
+	if m.Kind != jsonrpc.Result {
+		message, _ := jsonrpc.GetString(m.At(m.Error), "message")
+		return fmt.Errorf("the server refused server/discover: %s", bounded(message))
+	}
+	result := m.At(m.Result)
+	found := false
+	for v := range jsonrpc.Elements(m.Raw, jsonrpc.Find(m.Raw, m.Result, "supportedVersions")) {
+		found = found || jsonrpc.String(m.At(v)) == ModernVersion
+	}
+	if !found {
+		return fmt.Errorf("the server does not list protocol version %s in its answer to server/discover", ModernVersion)
+	}
+	l.offer.caps = jsonrpc.Get(result, "capabilities")
+	l.offer.info = jsonrpc.Get(result, "_meta", metaServerInfo)
+	l.offer.instructions, _ = jsonrpc.GetString(result, "instructions")
+	l.modern, l.version = true, ModernVersion
+	l.transport.Negotiated(ModernVersion, false)
+	return nil
+}
+
+// initialized takes the answer to initialize.
+func (l *link) initialized(m *jsonrpc.Message) error {
+	if m.Kind != jsonrpc.Result {
+		message, _ := jsonrpc.GetString(m.At(m.Error), "message")
+		return fmt.Errorf("the server refused initialize: %s", bounded(message))
+	}
+	result := m.At(m.Result)
+	version, _ := jsonrpc.GetString(result, "protocolVersion")
+	if !slices.Contains(LegacyVersions, version) {
+		return fmt.Errorf("the server speaks protocol version %q, which the firewall does not know", bounded(version))
+	}
+	l.offer.caps = jsonrpc.Get(result, "capabilities")
+	l.offer.info = jsonrpc.Get(result, "serverInfo")
+	l.offer.instructions, _ = jsonrpc.GetString(result, "instructions")
+	l.version = version
+	l.transport.Negotiated(version, true)
+	return nil
 }
 
 // ownMeta is the _meta of the firewall's own requests to a modern server.
@@ -514,6 +516,11 @@ func (l *link) sole() *upcall {
 
 // receive takes one message of the server. It is the only way in.
 func (l *link) receive(m *jsonrpc.Message, origin int64) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			l.conn.fleet.relay.fault(fault)
+		}
+	}()
 	m, err := l.conn.fleet.relay.scrub(m, l.limits())
 	if err != nil {
 		l.conn.log.Error().Err(err).Msg("message of the server withheld")

@@ -68,11 +68,11 @@ type Relay struct {
 	shared  *fleet       // connections of the servers that say shared
 
 	mu       sync.Mutex
-	sessions map[string]*Session // by id
-	named    map[string]*Session // sessions of modern HTTP, by principal and name
-	pools    map[string]*fleet   // connections of nameless modern requests, by principal and client capabilities
-	parked   map[string]*parked  // calls that wait for an answer in a later request
-	eras     map[string]bool     // by server: whether it is modern, once settled
+	sessions map[string]*Session      // by id
+	named    map[string]*Session      // sessions of modern HTTP, by principal and name
+	pools    map[string]*fleet        // connections of nameless modern requests, by principal and client capabilities
+	parked   map[string]*parked       // calls that wait for an answer in a later request
+	eras     map[string]map[bool]bool // by server and era (modern or not): whether it has it
 	closing  bool
 
 	inflight sync.WaitGroup
@@ -97,7 +97,7 @@ func New(o Options) (*Relay, error) {
 	r := &Relay{
 		vault: o.Vault, redact: o.Redact, audit: o.Audit, log: o.Log, version: o.Version, box: seal.New(), memory: openMemory(o.Config.State.Path),
 		sessions: map[string]*Session{}, named: map[string]*Session{}, pools: map[string]*fleet{},
-		parked: map[string]*parked{}, eras: map[string]bool{},
+		parked: map[string]*parked{}, eras: map[string]map[bool]bool{},
 	}
 	r.ctx, r.stop = context.WithCancel(context.Background())
 	r.current.Store(gen)

@@ -85,20 +85,21 @@ func build(gen *generation, links []*link, serials []serial) *view {
 		prompts: map[string]*capability{}, resources: map[string]*capability{}}
 	binary.BigEndian.PutUint64(v.stamp[:], uint64(time.Now().UnixNano()))
 	for _, k := range listKinds {
-		byName := map[string][]*capability{}
 		first := len(v.all)
 		for _, l := range links {
-			lists, _ := l.catalog.snapshot()
-			for _, it := range lists[k.method] {
-				c := newCapability(gen, l, k, it)
-				v.all = append(v.all, c)
-				byName[c.exposed] = append(byName[c.exposed], c)
-			}
+			v.all = append(v.all, l.catalog.bound(gen, k)...)
 		}
+		named := make(map[string]int, len(v.all)-first)
 		for _, c := range v.all[first:] {
-			if same := byName[c.exposed]; len(same) > 1 {
+			named[c.exposed]++
+		}
+		for i, c := range v.all[first:] {
+			if n := named[c.exposed]; n > 1 {
 				// There is no silent winner: a call must not depend on which came first.
-				c.reason = fmt.Sprintf("%d capabilities are called %s", len(same), c.exposed)
+				withheld := *c
+				c = &withheld
+				v.all[first+i] = c
+				c.reason = fmt.Sprintf("%d capabilities are called %s", n, c.exposed)
 				c.conn.log.Warn().Str("name", bounded(c.exposed)).Str("kind", k.member).Msg("withheld: several capabilities collide under this name; set naming: always or hide one of the servers")
 			}
 			if c.visible() {
@@ -136,11 +137,24 @@ func newCapability(gen *generation, l *link, k listKind, it item) *capability {
 		c.raw = jsonrpc.SetMember(it.raw, "name", jsonrpc.Quote(c.exposed))
 	}
 	bind := rules.Capability{Kind: c.kind, Server: l.conn.name, Name: it.name}
+	var input, output, own []byte
+	for name, value := range jsonrpc.Members(it.raw, jsonrpc.Span{End: len(it.raw)}) {
+		v := it.raw[value.Start:value.End:value.End]
+		switch definitionNames.Find(it.raw[name.Start:name.End]) {
+		case "inputSchema":
+			input = v
+		case "outputSchema":
+			output = v
+		case "annotations":
+			bind.Annotations = v
+		case "_meta":
+			own = v
+		}
+	}
 	if c.kind == rules.Tool {
-		input := jsonrpc.Get(it.raw, "inputSchema")
-		bind.Annotations, bind.InputSchema = jsonrpc.Get(it.raw, "annotations"), input
+		bind.InputSchema = input
 		c.input = schema.Lazy(input)
-		if output := jsonrpc.Get(it.raw, "outputSchema"); len(output) > 0 {
+		if len(output) > 0 {
 			c.output = schema.Lazy(output)
 		}
 		var err error
@@ -153,7 +167,7 @@ func newCapability(gen *generation, l *link, k listKind, it item) *capability {
 		c.open = takesUndeclared(l.conn.cfg.Arguments, it.name)
 	}
 	c.entry = gen.policy.Bind(bind)
-	if own := jsonrpc.Get(c.raw, "_meta"); len(own) > 0 {
+	if len(own) > 0 {
 		if clean := dropOwn(own); len(clean) != len(own) {
 			c.raw = jsonrpc.SetMember(c.raw, "_meta", clean)
 		}
@@ -280,6 +294,7 @@ type CapabilityStatus struct {
 // the session sees.
 func (s *Session) Inventory(ctx context.Context) Inventory {
 	var inv Inventory
+	s.fleet.introduce()
 	for _, c := range s.fleet.all() {
 		status := ServerStatus{Name: c.name}
 		select {
