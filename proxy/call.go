@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -122,6 +121,10 @@ func (k *call) find(find func(*view) *capability) error {
 		if k.c = find(f.view()); k.c == nil {
 			return nil
 		}
+	}
+	if l := k.c.conn.up(); l != nil && !l.catalog.stale() && k.c.link == l {
+		k.link = l
+		return nil
 	}
 	ctx, cancel := context.WithTimeout(k.x.ctx, k.c.conn.timeout())
 	defer cancel()
@@ -354,8 +357,7 @@ func (k *call) await(up *upcall) (m *jsonrpc.Message, stopped answer, err error)
 			}
 		case <-k.x.ctx.Done():
 			reason := "the client is gone"
-			var c *cancelError
-			if errors.As(context.Cause(k.x.ctx), &c) {
+			if c, ok := context.Cause(k.x.ctx).(*cancelError); ok {
 				reason = c.reason
 			}
 			l.abandon(up, reason)

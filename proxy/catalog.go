@@ -162,6 +162,13 @@ func (c *catalog) refresh(kinds []listKind, then func(error)) {
 	}()
 }
 
+// stale reports whether the server announced a change that has not been fetched yet.
+func (c *catalog) stale() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.pending != nil
+}
+
 // fresh waits until the lists that the server last announced have been fetched.
 func (c *catalog) fresh(ctx context.Context) error {
 	c.mu.Lock()

@@ -59,8 +59,8 @@ func (x *Exchange) cancel(cause error) { x.stop(cause) }
 // wasCancelled reports whether the client cancelled the request, in which case it gets no
 // response.
 func (x *Exchange) wasCancelled() bool {
-	var c *cancelError
-	return errors.As(context.Cause(x.ctx), &c)
+	_, ok := context.Cause(x.ctx).(*cancelError)
+	return ok
 }
 
 // Run does the request and sends its response, unless the client cancelled it.

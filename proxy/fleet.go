@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"maps"
@@ -54,8 +53,9 @@ func newFleet(r *Relay, shared bool) *fleet {
 // pool gives a single session the connections that its principal's requests with the
 // same client capabilities share.
 func (r *Relay) pool(s *Session, who identity) {
-	digest := sha256.Sum256(who.caps)
-	key := s.peer.Principal + "\x00" + string(digest[:])
+	// Only what servers are told of makes a difference, so a client cannot make connections
+	// without bound by inventing capabilities.
+	key := s.peer.Principal + "\x00" + strings.Join(known(who.caps), " ")
 	r.mu.Lock()
 	f := r.pools[key]
 	if f == nil {
@@ -125,13 +125,30 @@ func (f *fleet) introduce() {
 // maxChanges bounds how often a client's change of mind restarts legacy servers.
 const maxChanges = 4
 
-// identify notes who the client is; legacy servers are told when they are initialized,
-// so a client that then presents other capabilities gets fresh connections to them.
+// known lists those of a client's capabilities that the firewall tells servers of.
+func known(caps []byte) []string {
+	var have []string
+	for _, path := range [][]string{{"elicitation"}, {"elicitation", "form"}, {"elicitation", "url"}, {"roots"},
+		{"sampling"}, {"sampling", "tools"}, {"sampling", "context"}, {"tasks"}, {"extensions", extensionTasks}} {
+		if declares(caps, path...) {
+			have = append(have, strings.Join(path, "/"))
+		}
+	}
+	return have
+}
+
+// identify notes who the client is. Legacy servers are told of its capabilities once, when
+// they are initialized; if a later request shows ones that they were not told of, they are
+// connected anew. What a request lacks is refused when a server asks for it.
 func (f *fleet) identify(who identity) {
 	f.mu.Lock()
 	first := len(f.client.caps) == 0
-	changed := !first && !f.shared && f.changes < maxChanges && (string(f.client.caps) != string(who.caps) || f.client.modern != who.modern)
-	if first || changed {
+	grown := false
+	if !first && !f.shared && f.changes < maxChanges && string(f.client.caps) != string(who.caps) {
+		had := known(f.client.caps)
+		grown = slices.ContainsFunc(known(who.caps), func(c string) bool { return !slices.Contains(had, c) })
+	}
+	if first || grown {
 		f.client = who
 		f.changes++
 	}
@@ -140,11 +157,12 @@ func (f *fleet) identify(who identity) {
 	if first {
 		close(f.known)
 	}
-	if changed {
-		for _, c := range conns {
-			if l := c.up(); l != nil && !l.modern && string(l.caps) != string(serverCaps(who.caps, c, who.modern, false)) {
-				l.end(errors.New("the client changed its capabilities"))
-			}
+	if !grown {
+		return
+	}
+	for _, c := range conns {
+		if l := c.up(); l != nil && !l.modern && string(l.caps) != string(serverCaps(who.caps, c, who.modern, false)) {
+			l.end(errors.New("the client has capabilities that the server was not told of"))
 		}
 	}
 }

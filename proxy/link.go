@@ -31,6 +31,8 @@ type link struct {
 	offer   offer
 	caps    []byte // the client capabilities that the server was told
 
+	asking atomic.Int32 // requests of the server that wait for a client
+
 	mu     sync.Mutex
 	err    error
 	lastID int64
@@ -396,15 +398,21 @@ func (l *link) prepare(method string, x *Exchange) *upcall {
 
 // launch sends a prepared request whose id is the call's.
 func (l *link) launch(up *upcall, raw []byte, declared []schema.HeaderParam) {
-	ctx, stop := context.WithCancel(l.conn.ctx)
-	up.stop = stop
 	out := upstream.Outgoing{Raw: raw, ID: up.id, Header: l.headers(up.method, raw, declared)}
 	if !l.http {
+		within := l.conn.ctx
+		if x := up.client.Load(); x != nil {
+			within = x.ctx
+		}
+		ctx, cancel := context.WithTimeout(within, l.conn.timeout())
+		defer cancel()
 		if err := l.send(ctx, out); err != nil {
 			up.fail(err)
 		}
 		return
 	}
+	ctx, stop := context.WithCancel(l.conn.ctx)
+	up.stop = stop
 	go func() {
 		// Over HTTP, Send returns when the response stream has ended.
 		if err := l.send(ctx, out); err != nil {
@@ -487,7 +495,9 @@ func (l *link) abandon(up *upcall, reason string) {
 		}
 		l.notify(jsonrpc.NewNotification("notifications/cancelled", append(params, '}')))
 	}
-	up.stop() // over modern HTTP, the end of the stream is the cancellation
+	if up.stop != nil {
+		up.stop() // over modern HTTP, the end of the stream is the cancellation
+	}
 }
 
 func (l *link) call(id int64) *upcall {

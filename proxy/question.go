@@ -38,6 +38,9 @@ func (q *serverRequest) answer(result, failure []byte) {
 
 func (q *serverRequest) ping() { q.answer([]byte("{}"), nil) }
 
+// maxAsking bounds a server's requests that wait for a client.
+const maxAsking = 64
+
 // question puts a server's request to the client whose call it belongs to.
 func (q *serverRequest) question() {
 	c := q.link.conn
@@ -62,7 +65,7 @@ func (q *serverRequest) question() {
 	}
 	var who identity
 	stream := Stream(nil)
-	ctx, cancel := q.link.conn.ctx, context.CancelFunc(func() {})
+	ctx := q.link.conn.ctx
 	if x != nil {
 		who, stream, ctx = x.identity, x.on, x.ctx
 	}
@@ -79,9 +82,15 @@ func (q *serverRequest) question() {
 		q.refuse(jsonrpc.CodeMethodNotFound, "the client does not support "+q.m.Method)
 		return
 	}
-	ctx, cancel = context.WithTimeout(ctx, stateTTL)
+	if q.link.asking.Add(1) > maxAsking {
+		q.link.asking.Add(-1)
+		q.refuse(jsonrpc.CodeInternal, "too many requests are waiting for the client")
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, stateTTL)
 	go func() {
 		defer cancel()
+		defer q.link.asking.Add(-1)
 		if up != nil {
 			up.beat.Store(time.Now().Add(stateTTL).UnixNano()) // a person's time does not count
 			defer func() { up.beat.Store(time.Now().UnixNano()) }()
@@ -421,6 +430,9 @@ func (k *call) inputRequired(m *jsonrpc.Message, round int) (a answer, again boo
 
 var requestNames = jsonrpc.NewNames("method", "params")
 
+// maxParked bounds the calls that wait at once.
+const maxParked = 1000
+
 // parked is a call to a legacy server that asked something in its middle, while the
 // modern client that made the call was given the question as a result. It waits for the
 // client's next request.
@@ -480,8 +492,16 @@ func (k *call) shelve(p *parked, next *chain, requests []byte) answer {
 		}
 	})
 	r.mu.Lock()
-	r.parked[next.Parked] = p
+	full := len(r.parked) >= maxParked
+	if !full {
+		r.parked[next.Parked] = p
+	}
 	r.mu.Unlock()
+	if full {
+		p.timer.Stop()
+		p.drop("too many calls wait for input")
+		return k.failure("too many calls wait for their user's input: finish some of them first", nil)
+	}
 	return k.x.inputRequiredResult(requests, state)
 }
 

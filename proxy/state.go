@@ -39,7 +39,7 @@ func (k *call) binding() string {
 		session = ""
 	}
 	h := sha256.New()
-	for _, member := range []string{"name", "uri", "arguments", "ref", "argument", "context"} {
+	for _, member := range []string{"name", "uri", "arguments", "task"} {
 		v := k.x.m.At(k.x.param(member))
 		fmt.Fprintf(h, "%s %d ", member, len(v))
 		h.Write(v)

@@ -19,6 +19,7 @@ import (
 type capability struct {
 	kind    rules.Kind
 	conn    *conn
+	link    *link  // whose list it stands in; nil for a resource that no list names
 	name    string // at the server; the URI of a resource
 	exposed string // to the client
 	raw     []byte // the definition under its exposed name
@@ -121,7 +122,7 @@ func build(gen *generation, links []*link, serials []serial) *view {
 }
 
 func newCapability(gen *generation, l *link, k listKind, it item) *capability {
-	c := &capability{conn: l.conn, name: it.name, exposed: it.name, raw: it.raw, digest: sha256.Sum256(it.raw)}
+	c := &capability{conn: l.conn, link: l, name: it.name, exposed: it.name, raw: it.raw, digest: sha256.Sum256(it.raw)}
 	switch k.method {
 	case toolList.method:
 		c.kind = rules.Tool
