@@ -128,21 +128,20 @@ func (t *streamable) begin(res *http.Response) {
 
 // refused handles an answer with the status of an error.
 func (t *streamable) refused(res *http.Response, m Outgoing, session string) error {
-	gone := res.StatusCode == http.StatusNotFound && session != ""
-	if gone {
-		// The session is over, unless this is about the method.
-		body, _ := readBody(res, t.o.MaxMessage)
-		answer := t.errorFor(m.ID, body)
-		if code, _ := jsonrpc.Int(jsonrpc.Get(errorOf(answer), "code")); code == jsonrpc.CodeMethodNotFound {
-			t.sink.events.Message(answer, m.ID)
+	if res.StatusCode != http.StatusNotFound || session == "" {
+		return t.refusal(res, m)
+	}
+	// The session is over, unless this is certainly about the method.
+	body, _ := readBody(res, t.o.MaxMessage)
+	e, err := jsonrpc.Parse(oneLine(body), t.sink.limits)
+	if err == nil && m.ID != 0 && answers(e, m.ID) {
+		if code, _ := jsonrpc.Int(jsonrpc.Get(e.At(e.Error), "code")); code == jsonrpc.CodeMethodNotFound {
+			t.sink.events.Message(e, m.ID)
 			return nil
 		}
-		reason := errors.New("the server has ended the session (HTTP status 404)")
-		t.session.CompareAndSwap(&session, nil)
-		t.finish(reason)
-		return t.ending()
 	}
-	return t.refusal(res, m)
+	t.finish(errors.New("the server has ended the session (HTTP status 404)"))
+	return t.ending()
 }
 
 // readJSON reads an answer that is one message.

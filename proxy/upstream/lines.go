@@ -22,9 +22,13 @@ type lineReader struct {
 	start   int // of the line that is being read
 	scanned int // up to here there is no end of a line
 	end     int // of what was read
+	hint    int // size of the last long line; the next one is often like it
 	skipLF  bool
 	err     error
 }
+
+// maxHint bounds lineReader.hint, since it makes room before there is need.
+const maxHint = 4 << 20
 
 // tooLong is the error for a line or event above the limit. The reader can go on after
 // it.
@@ -111,7 +115,11 @@ func (l *lineReader) fill() {
 		l.scanned, l.end, l.start = l.scanned-l.start, l.end-l.start, 0
 	}
 	if l.end == len(l.buf) {
-		size := max(l.base, min(2*(l.end-l.start), l.max+l.base))
+		size := 2 * (l.end - l.start)
+		if size > 4*l.base {
+			size = max(size, min(l.hint, maxHint)+l.base)
+		}
+		size = min(size, l.max+l.base)
 		grown := make([]byte, max(size, l.end-l.start+l.base))
 		copy(grown, l.buf[l.start:l.end])
 		l.scanned, l.end, l.start = l.scanned-l.start, l.end-l.start, 0
@@ -163,6 +171,7 @@ func (l *lineReader) own(line []byte) []byte {
 	if len(line) < 4*l.base || len(line) < len(l.buf)/2 {
 		return bytes.Clone(line)
 	}
+	l.hint = len(line)
 	rest := l.buf[l.start:l.end]
 	l.buf = make([]byte, max(l.base, len(rest)))
 	l.start, l.scanned, l.end = 0, 0, copy(l.buf, rest)

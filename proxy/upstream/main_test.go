@@ -42,6 +42,7 @@ func init() {
 		"echo":     func(string) { echo() },
 		"print":    func(arg string) { os.Stdout.WriteString(mustUnquote(arg)) },
 		"large":    large,
+		"flood":    flood,
 		"deaf":     func(string) { os.Stdout.WriteString(`{"jsonrpc":"2.0","method":"up"}` + "\n"); select {} },
 		"die":      die,
 		"mute":     func(string) { os.Stdout.Close(); select {} },
@@ -91,6 +92,16 @@ func large(arg string) {
 	fmt.Fprintf(out, "\"}\n{\"jsonrpc\":\"2.0\",\"method\":\"after\"}\n")
 	out.Flush()
 	io.Copy(io.Discard, os.Stdin)
+}
+
+// flood prints arg messages as fast as it can.
+func flood(arg string) {
+	n, _ := strconv.Atoi(arg)
+	out := bufio.NewWriterSize(os.Stdout, 1000) // cuts lines anywhere
+	for i := range n {
+		fmt.Fprintf(out, `{"jsonrpc":"2.0","method":"n","params":{"i":%d}}`+"\n", i)
+	}
+	out.Flush()
 }
 
 func die(arg string) {
@@ -256,12 +267,17 @@ func childOptions(r *recorder, role string, args ...string) Options {
 	if err != nil {
 		panic(err)
 	}
-	return Options{
+	o := Options{
 		Name: "fake", Command: self, Args: args,
 		Env:   []string{roleVariable + "=" + role, "PATH=" + os.Getenv("PATH"), raceExit},
-		Grace: 200 * time.Millisecond,
+		Grace: 10 * time.Second, // for a busy machine
 		Log:   zerolog.New(r), Scrub: scrub, Events: r.events(),
 	}
+	switch name, _, _ := strings.Cut(role, ":"); name {
+	case "deaf", "mute", "stubborn":
+		o.Grace = 200 * time.Millisecond // these use up all of it
+	}
+	return o
 }
 
 func mustOpen(t testing.TB, o Options) Transport {

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"time"
-
-	"github.com/mcpfirewall/mcpfirewall/internal/jsonrpc"
 )
 
 // How a stream is taken up again. The waits apply where the server asks for no other.
@@ -34,7 +32,11 @@ func (t *streamable) readEvents(res *http.Response, c *cursor, id int64, cancel 
 		return false, errors.New("the stream has a content encoding that was not asked for")
 	}
 	r := newEventReader(res.Body, t.o.MaxMessage)
-	defer r.close()
+	r.lines.hint = int(t.longest.Load())
+	defer func() {
+		t.longest.Store(int64(r.lines.hint))
+		r.close()
+	}()
 	r.lastID = c.lastID
 	for {
 		e, err := r.next()
@@ -170,12 +172,4 @@ func pause(ctx context.Context, d time.Duration) bool {
 	case <-ctx.Done():
 		return false
 	}
-}
-
-// errorOf returns the error object of a message, which may be nil.
-func errorOf(m *jsonrpc.Message) []byte {
-	if m == nil {
-		return nil
-	}
-	return m.At(m.Error)
 }

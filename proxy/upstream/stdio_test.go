@@ -108,6 +108,21 @@ func TestStdioTooLarge(t *testing.T) {
 	}
 }
 
+func TestStdioFlood(t *testing.T) {
+	const n = 20_000
+	r := newRecorder()
+	mustOpen(t, childOptions(r, "flood:"+strconv.Itoa(n)))
+	r.awaitClosed(t)
+	if len(r.messages) != n || r.late {
+		t.Fatalf("%d messages of %d; event after Closed: %v", len(r.messages), n, r.late)
+	}
+	for i, m := range r.messages {
+		if m != fmt.Sprintf(`{"jsonrpc":"2.0","method":"n","params":{"i":%d}}`, i) {
+			t.Fatalf("message %d is %s", i, m)
+		}
+	}
+}
+
 func TestStdioJunkIsLimited(t *testing.T) {
 	r := newRecorder()
 	mustOpen(t, childOptions(r, "print:"+strconv.Quote(strings.Repeat("junk\n", 5000))))

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -13,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mcpfirewall/mcpfirewall/internal/jsonrpc"
@@ -40,6 +40,8 @@ type web struct {
 
 	// A Transport and not a Client: it follows no redirect and keeps no cookie.
 	transport *http.Transport
+
+	longest atomic.Int64 // lineReader.hint of the last stream
 
 	ctx  context.Context // ended by finish
 	stop context.CancelFunc
@@ -276,22 +278,11 @@ func readBody(res *http.Response, max int) ([]byte, error) {
 		}
 		return b[:read], err
 	}
-	b := make([]byte, 0, 8<<10)
-	for {
-		if len(b) == cap(b) {
-			b = append(b, 0)[:len(b)]
-		}
-		n, err := res.Body.Read(b[len(b):cap(b)])
-		b = b[:len(b)+n]
-		switch {
-		case len(b) > max:
-			return b, fmt.Errorf("the answer is above the limit of %d bytes", max)
-		case errors.Is(err, io.EOF):
-			return b, nil
-		case err != nil:
-			return b, err
-		}
+	b, err := io.ReadAll(io.LimitReader(res.Body, int64(max)+1))
+	if err == nil && len(b) > max {
+		err = fmt.Errorf("the answer is above the limit of %d bytes", max)
 	}
+	return b, err
 }
 
 // discard reads the little that an answer without interest has, so that its connection
