@@ -1,6 +1,7 @@
 package downstream
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -61,11 +62,12 @@ func checkOrigin(r *http.Request, allowed []string) error {
 	return fmt.Errorf("web pages of %s may not use this server: add the origin to its allowed origins", shown(origin))
 }
 
+var errHost = errors.New("not a host with an optional port")
+
 // splitHost splits a Host header. The port is the scheme's where it has none.
 func splitHost(hostport string, tls bool) (host, port string, err error) {
-	bad := fmt.Errorf("invalid host %s", shown(hostport))
 	if strings.ContainsAny(hostport, "@/\\?#%, \t") {
-		return "", "", bad
+		return "", "", errHost
 	}
 	host, port, err = net.SplitHostPort(hostport)
 	if err != nil {
@@ -74,11 +76,11 @@ func splitHost(hostport string, tls bool) (host, port string, err error) {
 			port = "443"
 		}
 		if host, _, err = net.SplitHostPort(hostport + ":" + port); err != nil {
-			return "", "", bad
+			return "", "", errHost
 		}
 	}
 	if host == "" || port == "" || strings.HasPrefix(hostport, "[") != strings.Contains(host, ":") {
-		return "", "", bad
+		return "", "", errHost
 	}
 	return host, port, nil
 }

@@ -31,7 +31,7 @@ type HTTPOptions struct {
 	MaxRequests int // at once, streams of subscriptions included; 0 means 1024
 	MaxSessions int // of one principal, legacy and SSE; 0 means 128
 
-	ReadTimeout time.Duration // for the headers of a request, and again for its body; 0 means 15 s
+	ReadTimeout time.Duration // for a whole request to arrive; 0 means 30 s
 	KeepAlive   time.Duration // between the comments on a stream without events; 0 means 15 s
 	Resume      time.Duration // a legacy client may take up a broken stream for this long; 0 means 30 s
 	Idle        time.Duration // a session unused for this long is ended; 0 means 30 min
@@ -72,7 +72,7 @@ func NewHTTP(r *proxy.Relay, o HTTPOptions) *HTTP {
 	set(&o.MaxRequest, 4<<20)
 	set(&o.MaxRequests, 1024)
 	set(&o.MaxSessions, 128)
-	set(&o.ReadTimeout, 15*time.Second)
+	set(&o.ReadTimeout, 30*time.Second)
 	set(&o.KeepAlive, 15*time.Second)
 	set(&o.Resume, 30*time.Second)
 	set(&o.Idle, 30*time.Minute)

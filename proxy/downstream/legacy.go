@@ -2,6 +2,7 @@ package downstream
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strings"
 
@@ -109,11 +110,17 @@ func (h *HTTP) listen(w http.ResponseWriter, r *http.Request, principal string) 
 		// Not 404, which would say that the session is gone.
 		return refuse(http.StatusBadRequest, jsonrpc.CodeInvalidRequest, "the stream of event %s is not kept any more", shown(last))
 	}
-	conn, err := stream.attach(func() *eventWriter {
+	begin := func() *eventWriter {
 		e := newEventWriter(w, h.o.KeepAlive)
 		e.comment("open") // a proxy may hold back headers that nothing follows
 		return e
-	}, after)
+	}
+	conn, err := stream.attach(begin, after)
+	if errors.Is(err, errClosed) && strings.HasPrefix(stream.id, generalStream) {
+		s.forget(stream) // its time to be taken up is over this very moment
+		stream = s.listen()
+		conn, err = stream.attach(begin, unsent)
+	}
 	if err != nil {
 		return refuse(http.StatusBadRequest, jsonrpc.CodeInvalidRequest, "%s", err)
 	}

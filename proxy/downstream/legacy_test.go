@@ -251,17 +251,45 @@ func TestLegacyDisconnectWithoutEventsCancels(t *testing.T) {
 	}
 }
 
+func (s *eventStream) away() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.to == nil
+}
+
+func (s *eventStream) newest() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.eventID(s.last)
+}
+
+// await polls for what nothing announces.
+func await(t testing.TB, ok func() bool, what string) {
+	t.Helper()
+	for end := time.Now().Add(patience); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("timed out waiting for %s", what)
+		}
+	}
+}
+
 func TestGeneralStream(t *testing.T) {
 	v := newSite(t, HTTPOptions{}).visit("2025-11-25")
 	res, leave := v.get()
 	first := events(t, res)
-	v.f.changed()
-	one, _ := first.next()
+	one := v.change(first)
 	if !strings.Contains(one.data, "list_changed") || one.id == "" {
 		t.Fatalf("got %v", one)
 	}
+	session := v.h.session(v.id, proxy.LocalPrincipal(), false)
+	defer session.release()
+	general := session.listen()
 	leave()
-	v.f.changed() // while the client is away, or before that was noticed
+	await(t, func() bool { return general.away() }, "the client's leaving to be noticed")
+	stop := make(chan struct{})
+	go v.repeat(stop)
+	await(t, func() bool { return general.newest() != one.id }, "an event while the client is away")
+	close(stop)
 	res, _ = v.get("Last-Event-Id: " + one.id)
 	second := events(t, res)
 	two, _ := second.next()
@@ -271,11 +299,10 @@ func TestGeneralStream(t *testing.T) {
 	// A later stream takes over from an earlier one.
 	res, _ = v.get()
 	third := events(t, res)
-	if e, more := second.next(); more {
-		t.Errorf("the stream that was replaced got %v", e)
+	for more := true; more; {
+		_, more = second.next()
 	}
-	v.f.changed()
-	if e, _ := third.next(); e.id == two.id || !strings.Contains(e.data, "list_changed") {
+	if e := v.change(third); e.id == two.id || !strings.Contains(e.data, "list_changed") {
 		t.Errorf("got %v", e)
 	}
 	if res, _ := v.get("Accept: application/json"); res.StatusCode != http.StatusNotAcceptable {
@@ -294,8 +321,7 @@ func TestGeneralStreamAfterWindow(t *testing.T) {
 	wait(t, gone.ended, "the end of the window")
 	res, _ = v.get("Last-Event-Id: " + gone.id + "-0")
 	stream := events(t, res)
-	v.f.changed()
-	if e, _ := stream.next(); !strings.Contains(e.data, "list_changed") || strings.HasPrefix(e.id, gone.id+"-") {
+	if e := v.change(stream); !strings.Contains(e.data, "list_changed") || strings.HasPrefix(e.id, gone.id+"-") {
 		t.Errorf("got %v", e)
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/mcpfirewall/mcpfirewall/internal/jsonrpc"
 	"github.com/mcpfirewall/mcpfirewall/proxy"
@@ -31,7 +30,7 @@ func (h *HTTP) post(w http.ResponseWriter, r *http.Request, principal string) *r
 	if !a.json && !a.events {
 		return refuse(http.StatusNotAcceptable, jsonrpc.CodeInvalidRequest, "the Accept header must name application/json and text/event-stream")
 	}
-	m, f := h.readMessage(w, r)
+	m, f := h.readMessage(r)
 	if f != nil {
 		return f
 	}
@@ -77,7 +76,7 @@ func accepts(values []string) acceptable {
 }
 
 // readMessage reads and parses the body of a POST.
-func (h *HTTP) readMessage(w http.ResponseWriter, r *http.Request) (*jsonrpc.Message, *refusal) {
+func (h *HTTP) readMessage(r *http.Request) (*jsonrpc.Message, *refusal) {
 	if !isJSON(r.Header["Content-Type"]) {
 		return nil, refuse(http.StatusUnsupportedMediaType, jsonrpc.CodeInvalidRequest, "the Content-Type must be application/json, in UTF-8")
 	}
@@ -87,18 +86,12 @@ func (h *HTTP) readMessage(w http.ResponseWriter, r *http.Request) (*jsonrpc.Mes
 	if r.ContentLength > int64(h.o.MaxRequest) {
 		return nil, h.tooLarge()
 	}
-	rc := http.NewResponseController(w)
-	rc.SetReadDeadline(time.Now().Add(h.o.ReadTimeout))
 	body, err := readBody(r, h.o.MaxRequest)
-	if err == nil {
-		// The connection is watched for the client's leaving from here on, for as long as it takes.
-		rc.SetReadDeadline(time.Time{})
-	}
 	switch {
 	case errors.Is(err, errTooLong):
 		return nil, h.tooLarge()
 	case err != nil:
-		f := refuse(http.StatusRequestTimeout, jsonrpc.CodeParse, "the body did not arrive whole within %s", h.o.ReadTimeout)
+		f := refuse(http.StatusRequestTimeout, jsonrpc.CodeParse, "the body did not arrive, or not within %s", h.o.ReadTimeout)
 		f.header = http.Header{"Connection": {"close"}}
 		return nil, f
 	}
@@ -250,12 +243,14 @@ func (h *HTTP) modern(w http.ResponseWriter, r *http.Request, m *jsonrpc.Message
 	if m.Kind != jsonrpc.Request {
 		return notify(r.Context(), s, m, w)
 	}
-	ctx, cancel := context.WithCancel(r.Context())
-	defer cancel()
+	ctx := r.Context() // ends when the client leaves
 	if m.Method == "subscriptions/listen" {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithCancel(ctx)
+		defer cancel()
 		defer h.listening(cancel)()
 	}
-	return run(ctx, s, m, h.newReply(w, a, nil, cancel))
+	return run(ctx, s, m, h.newReply(w, a, nil, nil))
 }
 
 // sessionName reads the name that a modern client gives its session in the firewall.

@@ -33,8 +33,8 @@ type reply struct {
 	late   *time.Timer
 }
 
-// newReply returns the reply to a request. The session is that of a legacy client, else
-// nil; cancel ends the request if its client is gone for good.
+// newReply returns the reply to a request. Of a legacy client, it has the session and
+// what cancels the request if the client is gone for good; else both are nil.
 func (h *HTTP) newReply(w http.ResponseWriter, a acceptable, s *session, cancel context.CancelFunc) *reply {
 	p := &reply{h: h, w: w, json: a.json, events: a.events, session: s, cancel: cancel}
 	if a.events {

@@ -49,13 +49,12 @@ func (h *HTTP) Serve(ctx context.Context, l net.Listener) error {
 		return err
 	}
 	srv := &http.Server{
-		Handler:           h,
-		ReadHeaderTimeout: h.o.ReadTimeout,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          log.New(errorLog{h}, "", 0),
-		// No ReadTimeout: it would go on running while a request is answered, and end the
-		// watch for the client's leaving. The body has a limit of its own.
+		Handler:        h,
+		ReadTimeout:    h.o.ReadTimeout,
+		IdleTimeout:    2 * time.Minute,
+		MaxHeaderBytes: maxHeaderBytes,
+		ErrorLog:       log.New(errorLog{h}, "", 0),
+		// No WriteTimeout: streams last. Each write has a limit of its own.
 	}
 	failed := make(chan error, 1)
 	go func() { failed <- srv.Serve(l) }()

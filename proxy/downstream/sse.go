@@ -50,7 +50,7 @@ func (h *HTTP) postSSE(w http.ResponseWriter, r *http.Request, principal string)
 			h.leave()
 		}
 	}()
-	m, f := h.readMessage(w, r)
+	m, f := h.readMessage(r)
 	if f != nil {
 		return f
 	}
@@ -70,6 +70,9 @@ func (h *HTTP) postSSE(w http.ResponseWriter, r *http.Request, principal string)
 			f.id = m.At(m.ID)
 			return f
 		}
+	} else if m.Method == "initialize" {
+		x.Run() // what the client sends next, without waiting for the answer, is to find it done
+		s.release()
 	} else {
 		running = true
 		go func() {

@@ -31,8 +31,7 @@ func TestSSE(t *testing.T) {
 			t.Errorf("got %v, want %s", e, want)
 		}
 	}
-	s.f.changed()
-	if e, _ := stream.next(); !strings.Contains(e.data, "list_changed") {
+	if e := s.change(stream); !strings.Contains(e.data, "list_changed") {
 		t.Errorf("got %v", e)
 	}
 	if got := send("{"); got != http.StatusBadRequest {

@@ -31,6 +31,7 @@ type StdioOptions struct {
 	MaxMessage  int           // bytes of one message of the client; 0 means jsonrpc.DefaultMaxBytes
 	MaxRequests int           // of the client that run at once; 0 means 1024
 	Grace       time.Duration // requests under way get this long to finish once ctx has ended; 0 means 5 s
+	Linger      time.Duration // and this long after the end of the input; 0 cancels them at once
 	Log         zerolog.Logger
 }
 
@@ -47,8 +48,8 @@ var errStopping = errors.New("the firewall is shutting down and takes no new req
 // Stdio serves one client over newline-delimited JSON-RPC (2026-07-28,
 // basic/transports/stdio). It returns
 //
-//   - nil at the end of the input, after the requests under way were cancelled and have
-//     ended: the client is gone;
+//   - nil at the end of the input, when the client is gone, after the requests under way
+//     have finished or were cancelled, as o.Linger says;
 //   - nil after the end of ctx, once the requests under way have finished or o.Grace has
 //     passed. Meanwhile answers and notifications are still taken, new requests refused;
 //   - nil once s has ended;
@@ -69,7 +70,7 @@ func Stdio(ctx context.Context, s *proxy.Session, in io.Reader, out io.Writer, o
 	}
 	c := &stdio{
 		s: s, o: o, lines: newLineReader(in, o.MaxMessage), out: out,
-		slots: make(chan struct{}, o.MaxRequests), ended: make(chan struct{}),
+		slots: make(chan struct{}, o.MaxRequests), ended: make(chan struct{}), broken: make(chan struct{}),
 	}
 	var cancel context.CancelFunc
 	c.ctx, cancel = context.WithCancel(context.WithoutCancel(ctx))
@@ -80,10 +81,13 @@ func Stdio(ctx context.Context, s *proxy.Session, in io.Reader, out io.Writer, o
 
 	select {
 	case <-c.ended:
+		if c.err == nil {
+			c.drain(o.Linger, c.broken, ctx.Done())
+		}
 	case <-s.Done():
 		c.end(nil)
 	case <-ctx.Done():
-		c.drain()
+		c.drain(o.Grace, c.ended, nil)
 	}
 	c.end(nil)
 	c.stopping.Store(true)
@@ -109,7 +113,8 @@ type stdio struct {
 	stopping atomic.Bool
 	once     sync.Once
 	ended    chan struct{}
-	err      error // set before ended is closed
+	err      error         // set before ended is closed
+	broken   chan struct{} // closed when writing failed
 }
 
 // end says that nothing more can be read or written. A nil error is an orderly end.
@@ -127,10 +132,11 @@ func (c *stdio) wait() {
 	}
 }
 
-// drain lets the requests under way finish, within the grace period.
-func (c *stdio) drain() {
+// drain lets the requests under way finish, within the limit and until the session ends
+// or one of the channels is closed.
+func (c *stdio) drain(limit time.Duration, over, stop <-chan struct{}) {
 	c.stopping.Store(true)
-	timer := time.NewTimer(c.o.Grace)
+	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	taken := 0
 	defer func() {
@@ -138,11 +144,15 @@ func (c *stdio) drain() {
 			<-c.slots
 		}
 	}()
-	for taken < cap(c.slots) {
+	for taken < cap(c.slots) && limit > 0 {
 		select {
 		case c.slots <- struct{}{}:
 			taken++
-		case <-c.ended:
+		case <-c.s.Done():
+			return
+		case <-over:
+			return
+		case <-stop:
 			return
 		case <-timer.C:
 			return
@@ -185,6 +195,9 @@ func (c *stdio) read() {
 		}
 		x := c.s.Begin(c.ctx, m, c)
 		switch {
+		case x != nil && m.Method == "initialize":
+			x.Run() // what the client sends next, without waiting for the answer, is to find it done
+			<-c.slots
 		case x != nil:
 			go c.read()
 			x.Run()
@@ -252,6 +265,11 @@ func (c *stdio) Send(m proxy.Outgoing) error {
 	if err != nil {
 		err = fmt.Errorf("writing to the client: %w", err)
 		c.end(err)
+		select {
+		case <-c.broken:
+		default:
+			close(c.broken)
+		}
 	}
 	return err
 }

@@ -139,6 +139,37 @@ func TestStdioEndCancels(t *testing.T) {
 	}
 }
 
+func TestStdioLinger(t *testing.T) {
+	p := newPipe(t, StdioOptions{Linger: time.Hour})
+	p.start()
+	p.send(call("1", "block", `{}`))
+	wait(t, p.f.event, "the call")
+	p.in.Close()
+	p.f.proceed <- struct{}{}
+	if got := p.receive(); !strings.Contains(got, `"id":1,"result"`) {
+		t.Errorf("got %s", got)
+	}
+	if err := wait(t, p.done, "the end"); err != nil {
+		t.Error(err)
+	}
+}
+
+// A client may send what follows initialize without waiting for the answer.
+func TestStdioAtOnce(t *testing.T) {
+	p := newPipe(t, StdioOptions{Linger: time.Hour})
+	p.send(initialize, initialized, call("1", "echo", `{}`), call("2", "echo", `{}`))
+	p.in.Close()
+	var all string
+	for range 3 {
+		all += p.receive()
+	}
+	for _, want := range []string{`"protocolVersion"`, `"id":1,"result"`, `"id":2,"result"`} {
+		if !strings.Contains(all, want) {
+			t.Errorf("%s is missing in %s", want, all)
+		}
+	}
+}
+
 func TestStdioCancelBehindRequest(t *testing.T) {
 	p := newPipe(t, StdioOptions{})
 	p.start()
@@ -274,7 +305,7 @@ func TestStdioSend(t *testing.T) {
 		for _, spare := range []int{0, 1} {
 			t.Run(fmt.Sprint(tt.name, " ", spare), func(t *testing.T) {
 				var out bytes.Buffer
-				c := &stdio{out: &out, ended: make(chan struct{})}
+				c := &stdio{out: &out, ended: make(chan struct{}), broken: make(chan struct{})}
 				raw := append(make([]byte, 0, len(tt.raw)+spare), tt.raw...)
 				if err := c.Send(proxy.Outgoing{Raw: raw}); err != nil || out.String() != tt.want+"\n" {
 					t.Errorf("error %v, %d bytes", err, out.Len())
@@ -289,7 +320,7 @@ func TestStdioSend(t *testing.T) {
 
 func TestStdioSendTogether(t *testing.T) {
 	var out bytes.Buffer
-	c := &stdio{out: &out, ended: make(chan struct{})}
+	c := &stdio{out: &out, ended: make(chan struct{}), broken: make(chan struct{})}
 	var wg sync.WaitGroup
 	for i := range 20 {
 		wg.Go(func() {
