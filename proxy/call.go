@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/mcpfirewall/mcpfirewall/internal/audit"
@@ -26,6 +25,7 @@ type call struct {
 	record string // id of the audit record
 	began  time.Time
 
+	decided    string // the rule that let the call pass
 	approvedBy string // the rule that asked, where a person said yes
 }
 
@@ -150,26 +150,10 @@ func (k *call) find(find func(*view) *capability) error {
 
 // validate checks the arguments against the schema that the agent saw.
 func (k *call) validate() error {
-	c := k.c
-	if c.kind != rules.Tool {
+	if k.c.kind != rules.Tool {
 		return nil
 	}
-	args := k.args
-	if len(args) == 0 {
-		args = []byte("{}")
-	}
-	if name, clash := c.input.FoldClash(args); clash {
-		return fmt.Errorf("an argument's name equals %q but for upper and lower case: use the names of the tool's schema", bounded(name))
-	}
-	if !c.open {
-		if extra := c.input.Undeclared(args); len(extra) > 0 {
-			return fmt.Errorf("the tool declares no argument %q: use only the arguments of its schema", bounded(strings.Join(extra, `", "`)))
-		}
-	}
-	if err := c.input.Validate(args); err != nil {
-		return fmt.Errorf("the arguments do not fit the tool's schema: %w", err)
-	}
-	return nil
+	return k.c.input.Check(k.args, k.c.open)
 }
 
 // decide asks the policy, and a person where the policy says so.
@@ -187,6 +171,7 @@ func (k *call) decide() answer {
 	case d.Action == rules.Ask:
 		k.approvedBy = d.Rule
 	}
+	k.decided = d.Rule
 	return answer{}
 }
 
@@ -194,6 +179,7 @@ func (k *call) decide() answer {
 func (k *call) intend() error {
 	rec := k.newRecord("intent")
 	rec.Action, rec.Arguments, rec.BytesIn = "allow", k.args, len(k.x.m.Raw)
+	rec.Rule = k.decided
 	if k.approvedBy != "" {
 		rec.Rule, rec.Reason = k.approvedBy, "approved by the user"
 	}

@@ -220,7 +220,7 @@ func (l *link) listChanged(m *jsonrpc.Message, _ *upcall) {
 			return
 		}
 		for _, s := range l.audience() {
-			s.listChanged(kinds[0].capability, false)
+			s.listChanged(kinds[0].capability, true)
 		}
 	})
 }

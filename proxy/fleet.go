@@ -411,18 +411,38 @@ func environment(extra map[string]string) []string {
 	return env
 }
 
+// warn says once per configuration, when every server is up, which patterns and rules
+// match none of their capabilities.
+func (f *fleet) warn() {
+	for _, c := range f.all() {
+		if c.up() == nil {
+			return
+		}
+	}
+	gen := f.relay.current.Load()
+	for _, s := range f.members() {
+		gen.warned.Do(func() {
+			for _, p := range s.Unmatched() {
+				f.relay.log.Warn().Str("file", p.File).Int("line", p.Line).Msg(p.Message)
+			}
+		})
+		return
+	}
+}
+
 // started tells the sessions that a server's capabilities have appeared.
 func (f *fleet) started(c *conn) {
 	for _, s := range f.members() {
 		s.serverUp(c)
 	}
+	f.warn()
 }
 
 // announce tells the sessions' clients that lists have changed.
 func (f *fleet) announce(kinds ...string) {
 	for _, s := range f.members() {
 		for _, kind := range kinds {
-			s.listChanged(kind, false)
+			s.listChanged(kind, true)
 		}
 	}
 }
@@ -440,6 +460,10 @@ func (s *Session) serverUp(c *conn) {
 		l.resubscribe()
 	}
 	for _, kind := range []string{"tools", "resources", "prompts"} {
-		s.listChanged(kind, true)
+		s.mu.Lock()
+		seen := s.listed[kind]
+		s.mu.Unlock()
+		// Who has not fetched the list yet, or fetched it with this server in it, misses nothing.
+		s.listChanged(kind, seen != nil && !seen.holds(c.up()))
 	}
 }

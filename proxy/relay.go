@@ -29,6 +29,7 @@ import (
 	"fmt"
 	"os"
 	"os/user"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -84,7 +85,8 @@ type Relay struct {
 type generation struct {
 	cfg    *config.Config
 	policy *rules.Policy
-	prefix bool // capabilities are exposed as server__name
+	prefix bool      // capabilities are exposed as server__name
+	warned sync.Once // of patterns that match nothing
 }
 
 // New returns a Relay with the policy compiled. The error is of type config.Problems
@@ -219,7 +221,8 @@ const idleLimit = 30 * time.Minute
 
 // Stateless returns the session for one request of a modern client over HTTP: the one
 // of the client's name within its principal, or one for this request alone. Its caller
-// calls Release when the request is done.
+// calls Release when the request is done. It returns nil if the principal has as many
+// named sessions as it may have.
 func (r *Relay) Stateless(p Peer) *Session {
 	if p.Name == "" {
 		s := r.newSession(p)
@@ -236,6 +239,9 @@ func (r *Relay) Stateless(p Peer) *Session {
 	if s != nil && s.live() {
 		return s
 	}
+	if !r.roomFor(p.Principal) {
+		return nil
+	}
 	s = r.Open(p)
 	s.uses.Add(1)
 	r.mu.Lock()
@@ -248,6 +254,21 @@ func (r *Relay) Stateless(p Peer) *Session {
 	s.namedKey = key
 	r.named[key] = s
 	return s
+}
+
+// maxNamed bounds the named sessions of one principal.
+const maxNamed = 128
+
+func (r *Relay) roomFor(principal string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n := 0
+	for key := range r.named {
+		if strings.HasPrefix(key, principal+"\x00") {
+			n++
+		}
+	}
+	return n < maxNamed
 }
 
 // sweep ends what has been idle too long.

@@ -40,7 +40,7 @@ type Session struct {
 	questions map[string]*pending    // requests to the client that are not answered yet, by our id
 	listeners map[*listener]struct{} // subscriptions/listen streams of the client
 	watched   map[string]*conn       // resources/subscribe of the client: URI to server
-	listed    map[string]bool        // lists the client has fetched
+	listed    map[string]*view       // what the lists that the client fetched last were made of
 	lastID    int64
 }
 
@@ -62,7 +62,7 @@ func clientName(info []byte) string {
 func (r *Relay) newSession(p Peer) *Session {
 	s := &Session{relay: r, id: rand.Text(), peer: p, started: time.Now(), done: make(chan struct{}),
 		exchanges: map[string]*Exchange{}, questions: map[string]*pending{}, listeners: map[*listener]struct{}{},
-		watched: map[string]*conn{}, listed: map[string]bool{}}
+		watched: map[string]*conn{}, listed: map[string]*view{}}
 	s.touch()
 	return s
 }

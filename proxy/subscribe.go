@@ -121,19 +121,16 @@ func (s *Session) listening() []*listener {
 	return slices.Collect(maps.Keys(s.listeners))
 }
 
-// listChanged tells the client that a list changed. onlySeen leaves out a client that has
-// not fetched the list yet and so loses nothing.
-func (s *Session) listChanged(kind string, onlySeen bool) {
+// listChanged tells the client that a list changed: a modern one where it listens, and a
+// legacy one if so said.
+func (s *Session) listChanged(kind string, legacy bool) {
 	raw := jsonrpc.NewNotification("notifications/"+kind+"/list_changed", nil)
 	for _, ls := range s.listening() {
 		if ls.lists[kind] {
 			ls.send(raw)
 		}
 	}
-	s.mu.Lock()
-	seen := s.listed[kind]
-	s.mu.Unlock()
-	if seen || !onlySeen {
+	if legacy {
 		s.tell(raw)
 	}
 }

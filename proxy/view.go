@@ -81,6 +81,11 @@ func (f *fleet) view() *view {
 	return v
 }
 
+// holds reports whether the link's lists are part of the view.
+func (v *view) holds(l *link) bool {
+	return slices.ContainsFunc(v.serials, func(s serial) bool { return s.link == l })
+}
+
 func build(gen *generation, links []*link, serials []serial) *view {
 	v := &view{gen: gen, serials: serials, lists: map[string][]*capability{}, tools: map[string]*capability{},
 		prompts: map[string]*capability{}, resources: map[string]*capability{}}
@@ -205,7 +210,7 @@ func (x *Exchange) list(k listKind) answer {
 	}
 	v := s.fleet.view()
 	s.mu.Lock()
-	s.listed[k.capability] = true
+	s.listed[k.capability] = v
 	s.mu.Unlock()
 	items, at := v.lists[k.method], 0
 	binding := s.peer.Principal + "\x00" + k.method
@@ -322,11 +327,17 @@ func (s *Session) Inventory(ctx context.Context) Inventory {
 	return inv
 }
 
-// Bound returns what the policy was bound to, to find patterns that match nothing.
-func (s *Session) Bound() []rules.Capability {
+// Unmatched returns the patterns and rules that match no capability of the servers that
+// are up.
+func (s *Session) Unmatched() config.Problems {
+	v := s.fleet.view()
 	var caps []rules.Capability
-	for _, c := range s.fleet.view().all {
+	for _, c := range v.all {
 		caps = append(caps, rules.Capability{Kind: c.kind, Server: c.conn.name, Name: c.name})
 	}
-	return caps
+	var problems config.Problems
+	for _, p := range v.gen.policy.Unmatched(caps) {
+		problems = append(problems, v.gen.cfg.Problem(p.Path, p.Offset, p.Message, p.Suggestion))
+	}
+	return problems
 }

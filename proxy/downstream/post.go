@@ -233,6 +233,9 @@ func (h *HTTP) modern(w http.ResponseWriter, r *http.Request, m *jsonrpc.Message
 		return f
 	}
 	s := h.relay.Stateless(proxy.Peer{Transport: "http", Principal: principal, Name: name})
+	if s == nil {
+		return tooMany("there are already as many named sessions as one principal may have: use one of their names, or wait until idle ones end")
+	}
 	defer s.Release()
 	if m.Method == "tools/call" {
 		tool, _ := jsonrpc.GetString(m.At(m.Params), "name")

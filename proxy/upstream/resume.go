@@ -119,7 +119,7 @@ func (t *streamable) resume(ctx context.Context, c *cursor, id int64, cancel fun
 func (t *streamable) listenForMessages() {
 	defer t.leave()
 	c := cursor{retry: -1}
-	log := t.o.Log.With().Str("server", t.o.Name).Logger()
+	log := t.o.Log
 	for idle := 0; ; idle++ {
 		res, err := t.open(t.ctx, &c)
 		switch {

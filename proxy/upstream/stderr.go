@@ -40,7 +40,7 @@ type stderrLog struct {
 func newStderrLog(o *Options, file *os.File) *stderrLog {
 	l := &stderrLog{
 		file:    file,
-		log:     o.Log.With().Str("server", o.Name).Str("stream", "stderr").Logger(),
+		log:     o.Log.With().Str("stream", "stderr").Logger(),
 		scrub:   o.Scrub,
 		drained: make(chan struct{}),
 	}

@@ -141,7 +141,7 @@ func (j *junkLog) log(line []byte) {
 		j.skipped++
 		return
 	}
-	e := j.o.Log.Warn().Str("server", j.o.Name).Str("stream", "stdout").Str("line", quotable(head(line), 200, j.o.Scrub))
+	e := j.o.Log.Warn().Str("stream", "stdout").Str("line", quotable(head(line), 200, j.o.Scrub))
 	if j.skipped > 0 {
 		e.Int("skipped", j.skipped)
 		j.skipped = 0

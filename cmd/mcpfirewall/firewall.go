@@ -1,0 +1,252 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+
+	"github.com/mcpfirewall/mcpfirewall/internal/audit"
+	"github.com/mcpfirewall/mcpfirewall/internal/config"
+	"github.com/mcpfirewall/mcpfirewall/proxy"
+	"github.com/mcpfirewall/mcpfirewall/redact"
+	"github.com/mcpfirewall/mcpfirewall/vault"
+	"github.com/rs/zerolog"
+)
+
+// firewall is a relay with all that it is made of.
+type firewall struct {
+	*proxy.Relay
+	cfg   *config.Config
+	audit *audit.Log
+	vault *vault.Resolver
+	log   *logger
+
+	mu sync.Mutex // one reload at a time
+}
+
+// open puts a firewall together. The level is that of the log unless a flag says
+// otherwise.
+func (a *app) open(cfg *config.Config, level zerolog.Level) (*firewall, error) {
+	log, err := a.newLogger(level)
+	if err != nil {
+		return nil, err
+	}
+	records, err := audit.Open(audit.Options{Path: cfg.Audit.File})
+	if err != nil {
+		log.close()
+		return nil, err
+	}
+	f, err := assemble(cfg, records, log)
+	if err != nil {
+		records.Close()
+		log.close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// assemble puts the parts together. What is wrong with the configuration is reported all
+// at once, as config.Problems.
+func assemble(cfg *config.Config, records *audit.Log, log *logger) (*firewall, error) {
+	problems := references(cfg)
+	masks := redact.New()
+	log.sink.redact.Store(masks)
+	secrets, err := newVault(cfg, masks)
+	if err != nil {
+		return nil, err
+	}
+	relay, err := proxy.New(proxy.Options{
+		Config: cfg, Vault: secrets, Redact: masks, Audit: records, Log: log.Logger, Version: buildVersion(),
+	})
+	if err := joined(problems, err); err != nil {
+		if relay != nil {
+			relay.Close(context.Background())
+		}
+		return nil, err
+	}
+	return &firewall{Relay: relay, cfg: cfg, audit: records, vault: secrets, log: log}, nil
+}
+
+// joined returns problems and, where err is config.Problems too, those of err with them.
+func joined(problems config.Problems, err error) error {
+	var more config.Problems
+	if err != nil && !errors.As(err, &more) {
+		return err
+	}
+	if problems = append(problems, more...); len(problems) == 0 {
+		return nil
+	}
+	sortProblems(problems)
+	return problems
+}
+
+func sortProblems(problems config.Problems) {
+	slices.SortStableFunc(problems, func(a, b config.Problem) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), cmp.Compare(a.Message, b.Message))
+	})
+}
+
+// references reports the references that are not written as such.
+func references(cfg *config.Config) config.Problems {
+	var problems config.Problems
+	for path, text := range referring(cfg) {
+		var wrong *vault.Problem
+		if _, err := vault.Parse(text); errors.As(err, &wrong) {
+			problems = append(problems, cfg.Problem(path, wrong.Offset, wrong.Message, wrong.Suggestion))
+		}
+	}
+	return problems
+}
+
+// referring goes through the values of the servers that may hold references, by their
+// place in the file.
+func referring(cfg *config.Config) iter.Seq2[string, string] {
+	return func(yield func(path, text string) bool) {
+		for _, s := range cfg.Servers {
+			at := "servers." + s.Name
+			values := map[string]string{at + ".url": s.URL}
+			for i, text := range s.Args {
+				values[fmt.Sprintf("%s.args[%d]", at, i)] = text
+			}
+			for name, text := range s.Env {
+				values[at+".env."+name] = text
+			}
+			for name, text := range s.Headers {
+				values[at+".headers."+name] = text
+			}
+			for path, text := range values {
+				if !yield(path, text) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// newVault makes the resolver of references. Vault itself is not asked before a server
+// needs it.
+func newVault(cfg *config.Config, masks *redact.Redactor) (*vault.Resolver, error) {
+	o := vault.Options{}
+	if cfg.Path != "" {
+		o.Dir = filepath.Dir(cfg.Path)
+	}
+	if v := cfg.Vault; v != nil {
+		o.Address, o.Namespace, o.CACert = v.Address, v.Namespace, v.CACert
+		if v.Auth.Token != "" {
+			own, err := vault.New(o) // whose references are not to Vault
+			if err != nil {
+				return nil, err
+			}
+			token, secrets, err := own.Expand(context.Background(), v.Auth.Token)
+			if err != nil {
+				return nil, config.Problems{cfg.Problem("vault.auth.token", 0, err.Error(), "")}
+			}
+			for _, s := range secrets {
+				masks.Add(s.Name, s.Value)
+			}
+			o.Token = strings.TrimSpace(token)
+		}
+	}
+	return vault.New(o)
+}
+
+// close ends the firewall: requests under way get until the end of the configured grace.
+func (f *firewall) close() {
+	ctx, cancel := context.WithTimeout(context.Background(), f.cfg.Listen.ShutdownGrace)
+	defer cancel()
+	f.Relay.Close(ctx)
+	if err := f.audit.Close(); err != nil {
+		f.log.Error().Err(err).Msg("audit file not closed")
+	}
+	f.log.close()
+}
+
+// watch reloads the configuration when its file changes, and on SIGHUP, which also
+// reopens the audit file, until ctx ends.
+func (f *firewall) watch(ctx context.Context, a *app) {
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	go func() {
+		defer signal.Stop(hup)
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-hup:
+				if err := f.audit.Reopen(); err != nil {
+					f.log.Error().Err(err).Msg("audit file not reopened; the old one stays in use")
+				}
+				f.reload(a.config)
+			}
+		}
+	}()
+	if f.cfg.Path == "" {
+		return
+	}
+	if err := config.Watch(ctx, f.cfg.Path, func() { f.reload(a.config) }); err != nil {
+		f.log.Warn().Err(err).Msg("changes of the configuration are not noticed; SIGHUP reloads it")
+	}
+}
+
+// reload puts the configuration as it is now in force, whole or not at all.
+func (f *firewall) reload(flag string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.cfg.Path == "" {
+		return // `wrap` has no file
+	}
+	cfg, err := config.Open(flag)
+	if err == nil {
+		err = joined(references(cfg), reloadable(f.cfg, cfg))
+	}
+	if err == nil {
+		err = f.Relay.Reload(cfg)
+	}
+	if err != nil {
+		event := f.log.Error()
+		var problems config.Problems
+		if errors.As(err, &problems) {
+			lines := make([]string, len(problems))
+			for i, p := range problems {
+				lines[i] = p.String()
+			}
+			event = event.Strs("problems", lines)
+		} else {
+			event = event.Err(err)
+		}
+		event.Msg("configuration not reloaded; the old one stays in force")
+		return
+	}
+	f.cfg = cfg
+	f.log.Info().Str("file", cfg.Path).Msg("configuration reloaded")
+}
+
+// reloadable reports what of a new configuration only a new start can put in force.
+func reloadable(old, new *config.Config) error {
+	var changed []string
+	for _, section := range []struct {
+		name     string
+		old, new any
+	}{{"vault", old.Vault, new.Vault}, {"audit", old.Audit, new.Audit}, {"state", old.State, new.State}, {"listen", old.Listen, new.Listen}} {
+		if !reflect.DeepEqual(section.old, section.new) {
+			changed = append(changed, section.name)
+		}
+	}
+	if old.Path != new.Path {
+		changed = append(changed, "the file that is used, "+filepath.Base(new.Path))
+	}
+	if len(changed) > 0 {
+		return fmt.Errorf("these changes need a restart of the firewall: %s", strings.Join(changed, ", "))
+	}
+	return nil
+}
