@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/mcpfirewall/mcpfirewall/internal/jsonrpc"
 )
 
 // decodeArgs reads a call's arguments strictly: one JSON object, no duplicate
@@ -29,7 +31,7 @@ func decodeArgs(raw []byte) (map[string]any, error) {
 // decodeJSON reads one JSON value. Numbers become int or float64 where these
 // hold exactly what is written, and inexact where they do not.
 func decodeJSON(raw []byte) (any, error) {
-	d := jsontext.NewDecoder(bytes.NewReader(raw))
+	d := jsontext.NewDecoder(bytes.NewBuffer(raw)) // which is read in place, and not written to
 	v, err := decodeValue(d, 0)
 	if err != nil {
 		return nil, err
@@ -38,6 +40,28 @@ func decodeJSON(raw []byte) (any, error) {
 		return nil, failf("there is more than one JSON value")
 	}
 	return v, nil
+}
+
+// decodeChecked reads one JSON value that package jsonrpc has checked.
+func decodeChecked(raw []byte) any {
+	switch raw[0] {
+	case 'n':
+		return nil
+	case 't', 'f':
+		return raw[0] == 't'
+	case '"':
+		return jsonrpc.String(raw)
+	case '{', '[':
+		v, err := decodeJSON(raw)
+		if err != nil {
+			return inexact{} // it cannot be; if it is, every use of it fails
+		}
+		return v
+	}
+	if i, ok := jsonrpc.Int(raw); ok {
+		return int(i)
+	}
+	return decodeNumber(string(raw))
 }
 
 func decodeValue(d *jsontext.Decoder, depth int) (any, error) {

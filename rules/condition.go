@@ -81,6 +81,7 @@ type condition struct {
 	text      string
 	program   *vm.Program
 	readsArgs bool
+	direct    direct // nil if only the machine evaluates it
 }
 
 // compileCondition checks an expression as expr does, so that its messages
@@ -127,7 +128,7 @@ func compileCondition(text string) (*condition, *Problem) {
 	if err != nil {
 		return nil, &Problem{Message: "the expression does not compile"}
 	}
-	return &condition{text: text, program: program, readsArgs: scan.readsArgs}, nil
+	return &condition{text: text, program: program, readsArgs: scan.readsArgs, direct: compileDirect(tree.Node)}, nil
 }
 
 // run evaluates the condition. Only true and false are answers: expr itself

@@ -4,9 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
-
-	"github.com/expr-lang/expr/vm"
 )
 
 // Kind says what a [Capability] is.
@@ -174,38 +173,63 @@ func (p *Policy) index() {
 // An Entry is everything in a policy that speaks of one capability. It never
 // changes and is safe for concurrent use.
 type Entry struct {
-	base  Decision
+	base  *Decision
 	rules []*rule
-	tool  toolEnv
+
+	name, server string
+	annotations  []byte
+	once         sync.Once
+	tool         toolEnv // once it was asked for: most tools of most servers are never called
 }
 
-// Bind looks up everything that speaks of a capability.
+func (e *Entry) toolEnv() toolEnv {
+	e.once.Do(func() {
+		e.tool = toolEnv{Name: e.name, Server: e.server, Annotations: readAnnotations(e.annotations)}
+	})
+	return e.tool
+}
+
+// Bind looks up everything that speaks of a capability. The capability's raw
+// JSON must not be changed afterwards.
 func (p *Policy) Bind(c Capability) *Entry {
 	sub := newSubject(c.Server, c.Name)
-	e := &Entry{base: p.of(c.Kind).base(sub)}
+	e := &Entry{base: p.of(c.Kind).base(&sub)}
 	if c.Kind != Tool || e.base.Action == Deny {
 		return e
 	}
-	var matching []int
-	for _, list := range [][]int{p.byServer[foldCase(c.Server)], p.anyServer} {
+	var few [32]int
+	matching := few[:0]
+	for _, list := range [][]int{p.byServer[sub.server], p.anyServer} {
 		for _, i := range list {
-			if slices.ContainsFunc(p.rules[i].globs, func(g glob) bool { return g.match(sub) }) {
+			if p.rules[i].names(&sub) {
 				matching = append(matching, i)
 			}
 		}
 	}
+	if len(matching) == 0 {
+		return e
+	}
 	slices.Sort(matching)
-	for _, i := range matching {
-		e.rules = append(e.rules, p.rules[i])
+	e.rules = make([]*rule, len(matching))
+	for k, i := range matching {
+		e.rules[k] = p.rules[i]
 	}
-	if len(e.rules) > 0 {
-		e.tool = toolEnv{Name: c.Name, Server: c.Server, Annotations: readAnnotations(c.Annotations)}
-	}
+	e.name, e.server, e.annotations = c.Name, c.Server, c.Annotations
 	return e
 }
 
+// names reports whether the rule speaks of a tool.
+func (r *rule) names(sub *subject) bool {
+	for i := range r.globs {
+		if r.globs[i].matches(sub) {
+			return true
+		}
+	}
+	return false
+}
+
 // Base is the decision of the patterns alone.
-func (e *Entry) Base() Decision { return e.base }
+func (e *Entry) Base() Decision { return *e.base }
 
 // Hidden reports whether the capability is removed from its list: the patterns
 // deny it whatever the call.
@@ -215,10 +239,11 @@ func (e *Entry) Hidden() bool { return e.base.Action == Deny }
 // memory and returns only once everything that it started has ended.
 func (e *Entry) Decide(c Call) Decision {
 	if e.base.Action == Deny || len(e.rules) == 0 {
-		return e.base
+		return *e.base
 	}
-	decision, byRule := e.base, false
-	run := evaluation{entry: e, call: c}
+	decision, byRule := *e.base, false
+	run := newEvaluation(e, c)
+	defer run.release()
 	// Rules that deny come first. The ones that ask are all evaluated, even once
 	// one of them holds: if another fails, that denies.
 	for _, r := range e.rules {
@@ -243,45 +268,4 @@ func (e *Entry) Decide(c Call) Decision {
 		}
 	}
 	return decision
-}
-
-// An evaluation is the state that the rules of one decision share.
-type evaluation struct {
-	entry   *Entry
-	call    Call
-	env     *environment
-	machine vm.VM
-	decoded bool
-	badArgs string // why the arguments could not be decoded
-}
-
-func (v *evaluation) eval(c *condition) (bool, *RunError) {
-	if v.env == nil {
-		v.env = &environment{
-			Tool: v.entry.tool,
-			Args: map[string]any{},
-			Session: sessionEnv{
-				Labels:  v.call.Session.Labels,
-				Calls:   v.call.Session.Calls,
-				Started: v.call.Session.Started,
-			},
-			Budget: &budget{},
-		}
-		if v.env.Session.Labels == nil {
-			v.env.Session.Labels = []string{}
-		}
-	}
-	if c.readsArgs && !v.decoded {
-		v.decoded = true
-		args, err := decodeArgs(v.call.Args)
-		if err != nil {
-			v.badArgs = err.Error()
-		} else {
-			v.env.Args = args
-		}
-	}
-	if c.readsArgs && v.badArgs != "" {
-		return false, &RunError{Reason: v.badArgs}
-	}
-	return c.run(&v.machine, v.env)
 }

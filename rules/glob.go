@@ -15,6 +15,8 @@ type glob struct {
 	index  int    // its place in the list that it is from
 	fold   bool   // pieces are folded, and so is what they are matched with
 	pieces []string
+
+	decision *Decision // of a pattern of a section; nil for one of a rule
 }
 
 func newGlob(text string, ignoreCase bool) glob {
@@ -26,14 +28,35 @@ func newGlob(text string, ignoreCase bool) glob {
 }
 
 // A subject is what patterns are matched with, in both spellings.
-type subject struct{ exact, folded string }
-
-func newSubject(server, name string) subject {
-	s := server + "." + name
-	return subject{exact: s, folded: foldCase(s)}
+type subject struct {
+	exact, folded string
+	server        string // folded
 }
 
-func (g glob) match(sub subject) bool {
+func newSubject(server, name string) subject {
+	n := len(server) + 1 + len(name)
+	if !isASCII(server) || !isASCII(name) {
+		exact := server + "." + name
+		return subject{exact: exact, folded: foldCase(exact), server: foldCase(server)}
+	}
+	var b strings.Builder // both spellings in one, since lists of thousands of tools are bound
+	b.Grow(2 * n)
+	b.WriteString(server)
+	b.WriteByte('.')
+	b.WriteString(name)
+	for _, c := range []byte(b.String()) {
+		if 'a' <= c && c <= 'z' {
+			c -= 'a' - 'A'
+		}
+		b.WriteByte(c)
+	}
+	both := b.String()
+	return subject{exact: both[:n], folded: both[n:], server: both[n : n+len(server)]}
+}
+
+func (g glob) match(sub subject) bool { return g.matches(&sub) }
+
+func (g *glob) matches(sub *subject) bool {
 	s := sub.exact
 	if g.fold {
 		s = sub.folded
@@ -60,13 +83,8 @@ func (g glob) match(sub subject) bool {
 // foldCase maps strings that are equal under Unicode simple case folding to
 // the same string, as [strings.EqualFold] compares them.
 func foldCase(s string) string {
-	for i := 0; ; i++ {
-		if i == len(s) {
-			return s
-		}
-		if c := s[i]; c >= utf8.RuneSelf || 'a' <= c && c <= 'z' {
-			break
-		}
+	if isASCII(s) { // the least of K, k and U+212A is K
+		return strings.ToUpper(s)
 	}
 	return strings.Map(func(r rune) rune {
 		low := r
@@ -77,30 +95,43 @@ func foldCase(s string) string {
 	}, s)
 }
 
+func isASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
+}
+
 // A patternSet holds the patterns of one kind of capability.
 type patternSet struct {
 	section          string
-	fallback         Action
+	fallback         Decision // where no pattern matches
 	deny, ask, allow []glob
 }
 
 func compilePatterns(section string, src Patterns, report func(Problem)) patternSet {
-	set := patternSet{section: section, fallback: src.Default}
+	fallback := src.Default
 	switch {
-	case src.Default == 0:
-		set.fallback = Deny
-	case src.Default > Deny:
+	case fallback == 0:
+		fallback = Deny
+	case fallback > Deny:
 		report(Problem{Path: section + ".default", Message: "it is allow, ask or deny"})
 	}
-	set.allow = compileGlobs(section+".allow", src.Allow, false, report)
-	set.ask = compileGlobs(section+".ask", src.Ask, false, report)
-	set.deny = compileGlobs(section+".deny", src.Deny, true, report)
-	return set
+	return patternSet{
+		section:  section,
+		fallback: newDecision(fallback, section+".default", ""),
+		allow:    compileGlobs(section, Allow, src.Allow, report),
+		ask:      compileGlobs(section, Ask, src.Ask, report),
+		deny:     compileGlobs(section, Deny, src.Deny, report), // which ignore case
+	}
 }
 
 // compileGlobs sorts what it returns, so that the pattern that is reported
 // with a decision does not depend on the order in the file.
-func compileGlobs(path string, texts []string, ignoreCase bool, report func(Problem)) []glob {
+func compileGlobs(section string, action Action, texts []string, report func(Problem)) []glob {
+	path := section + "." + action.String()
 	globs := make([]glob, 0, len(texts))
 	for i, text := range texts {
 		if problem, ok := checkPattern(text); !ok {
@@ -108,8 +139,10 @@ func compileGlobs(path string, texts []string, ignoreCase bool, report func(Prob
 			report(problem)
 			continue
 		}
-		g := newGlob(text, ignoreCase)
+		g := newGlob(text, action == Deny)
 		g.index = i
+		decision := newDecision(action, path+": "+text, "")
+		g.decision = &decision
 		globs = append(globs, g)
 	}
 	slices.SortFunc(globs, func(a, b glob) int { return strings.Compare(a.text, b.text) })
@@ -147,16 +180,13 @@ func checkPattern(text string) (Problem, bool) {
 }
 
 // base is the decision of the strictest matching pattern.
-func (s *patternSet) base(sub subject) Decision {
-	for _, class := range []struct {
-		action Action
-		globs  []glob
-	}{{Deny, s.deny}, {Ask, s.ask}, {Allow, s.allow}} {
-		for _, g := range class.globs {
-			if g.match(sub) {
-				return newDecision(class.action, s.section+"."+class.action.String()+": "+g.text, "")
+func (s *patternSet) base(sub *subject) *Decision {
+	for _, globs := range [...][]glob{s.deny, s.ask, s.allow} {
+		for i := range globs {
+			if globs[i].matches(sub) {
+				return globs[i].decision
 			}
 		}
 	}
-	return newDecision(s.fallback, s.section+".default", "")
+	return &s.fallback
 }

@@ -17,7 +17,6 @@ import (
 // everything that walks them.
 type scanner struct {
 	text      string
-	variables []string
 	nodes     int
 	readsArgs bool
 	problem   *Problem

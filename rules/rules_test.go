@@ -2,9 +2,15 @@ package rules
 
 import (
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/expr-lang/expr/ast"
+	"github.com/expr-lang/expr/builtin"
+	"github.com/expr-lang/expr/parser/operator"
 )
 
 // verdict evaluates one condition on one set of arguments: "yes", "no", or the
@@ -15,15 +21,32 @@ func verdict(t *testing.T, when, args string) string {
 	if problem != nil {
 		t.Fatalf("%s: %s", when, problem)
 	}
-	e := &Entry{base: Decision{Action: Allow}, tool: toolEnv{Name: "send", Server: "mail", Annotations: readAnnotations([]byte(`{"title":"T","readOnlyHint":true,"destructiveHint":"no"}`))}}
-	v := evaluation{entry: e, call: Call{Args: []byte(args), Session: Session{Labels: []string{"private"}, Calls: 3, Started: time.Now().Add(-time.Hour)}}}
+	raw := []byte(args)
 	if args == "" {
-		v.call.Args = nil
+		raw = nil
 	}
+	got := outcome(c, raw)
+	if c.direct != nil {
+		if machine := outcome(&condition{text: c.text, program: c.program, readsArgs: c.readsArgs}, raw); machine != got {
+			t.Errorf("%s on %s: %s, but the machine alone says %s", when, args, got, machine)
+		}
+	}
+	reason, _, _ := strings.Cut(got, " at offset ")
+	return reason
+}
+
+var (
+	testEntry = &Entry{base: &Decision{Action: Allow}, name: "send", server: "mail", annotations: []byte(`{"title":"T","readOnlyHint":true,"destructiveHint":"no"}`)}
+	testStart = time.Now().Add(-time.Hour)
+)
+
+func outcome(c *condition, args []byte) string {
+	v := newEvaluation(testEntry, Call{Args: args, Session: Session{Labels: []string{"private"}, Calls: 3, Started: testStart}})
+	defer v.release()
 	ok, err := v.eval(c)
 	switch {
 	case err != nil:
-		return err.Reason
+		return fmt.Sprintf("%s at offset %d", err.Reason, err.Offset)
 	case ok:
 		return "yes"
 	}
@@ -269,3 +292,66 @@ func TestRunErrorHoldsNoValues(t *testing.T) {
 		}
 	}
 }
+
+// TestEverythingIsGuarded fails if expr gains a function or operator that this
+// package does not know, or if one gets past the guard.
+func TestEverythingIsGuarded(t *testing.T) {
+	native := map[string]bool{"all": true, "none": true, "any": true, "one": true, "filter": true, "map": true, "find": true, "findIndex": true,
+		"findLast": true, "findLastIndex": true, "count": true, "reduce": true, "timezone": true}
+	for _, f := range builtin.Builtins {
+		if !native[f.Name] && functions[f.Name] == nil {
+			t.Errorf("%s has no guarded form", f.Name)
+		}
+	}
+	for op := range operator.Binary {
+		switch op {
+		case "and", "&&", "or", "||", "??", "|", "!=", "^", ";":
+		default:
+			if functions[op] == nil {
+				t.Errorf("%s has no guarded form", op)
+			}
+		}
+	}
+	native = map[string]bool{"all": true, "none": true, "any": true, "one": true, "filter": true, "map": true, "find": true, "findIndex": true, "count": true, "reduce": true}
+	for _, when := range []string{
+		`1 < args.a + -args.b * 2 / 3 ** 5 < 9 && args.b % 2 == 1 and args.a[args.b] not in [+1..2] or args.s[1:args.n] not matches "x" and (args.s ?? "") != "a"`,
+		`sum(args.l, # + 1) > len(sortBy(args.l, -#)) and findLast(args.l, # > 1) == 1 and findLastIndex(args.l, # > 1) == 1 and len(groupBy(args.l, # + 1)) == 0`,
+		`args.l | map(# + 1) | filter(# > 1) | any(# == 1) and now().Add(duration("1s")).Year() > 1 and date(args.d, "2006", "UTC") > now(timezone("UTC"))`,
+		`let x = args.a - 1; x > 1 ? x startsWith "a" : all(args.l, {# contains "a"; none(args.l, # endsWith "b")})`,
+	} {
+		c, problem := compileCondition(when)
+		if problem != nil {
+			t.Errorf("%s: %s", when, problem)
+			continue
+		}
+		root := c.program.Node()
+		ast.Walk(&root, visitor(func(n ast.Node) {
+			switch n := n.(type) {
+			case *ast.BinaryNode:
+				if !slices.Contains([]string{"and", "&&", "or", "||", "??"}, n.Operator) {
+					t.Errorf("%s: %s is not guarded", when, n.Operator)
+				}
+			case *ast.UnaryNode:
+				if n.Operator != "not" {
+					t.Errorf("%s: unary %s is not guarded", when, n.Operator)
+				}
+			case *ast.BuiltinNode:
+				if !native[n.Name] || !isGuarded(n.Arguments[0]) {
+					t.Errorf("%s: %s is not guarded", when, n.Name)
+				}
+			case *ast.CallNode:
+				if !isGuarded(n) {
+					t.Errorf("%s: %s is not guarded", when, n)
+				}
+			case *ast.MemberNode:
+				if _, literal := n.Property.(*ast.StringNode); !literal && !isGuarded(n.Property) {
+					t.Errorf("%s: %s is not guarded", when, n)
+				}
+			}
+		}))
+	}
+}
+
+type visitor func(ast.Node)
+
+func (v visitor) Visit(n *ast.Node) { v(*n) }

@@ -25,7 +25,8 @@ type limits struct {
 // decode reads one JSON value strictly: no duplicate names, valid UTF-8.
 // Numbers stay as they are written.
 func decode(raw []byte, l limits) (any, error) {
-	d := decoder{tokens: jsontext.NewDecoder(bytes.NewReader(raw)), limits: l}
+	// A Buffer is read in place, and not written to.
+	d := decoder{tokens: jsontext.NewDecoder(bytes.NewBuffer(raw)), limits: l}
 	v, err := d.value(0)
 	if err != nil {
 		return nil, err

@@ -28,10 +28,13 @@ type meter struct {
 // reset allows a number of steps and a time that grow with the instance: about
 // a second, and another for every 4 MiB.
 func (m *meter) reset(size int) {
-	m.steps = 1<<18 + 32*size
+	m.steps = allowance(size)
 	m.next = m.steps
 	m.until = time.Now().Add(time.Second + time.Duration(size)*time.Second/(4<<20))
 }
+
+// allowance is the number of steps for an instance of size bytes.
+func allowance(size int) int { return 1<<18 + 32*size }
 
 func (m *meter) charge(steps int) {
 	if m.steps -= steps; m.steps < 0 {
@@ -69,25 +72,30 @@ func (m *meter) attach(root *jsonschema.Schema) error {
 	return nil
 }
 
-// format charges for one evaluation of s on v, with what s does before it
-// comes to the formats of the schemas below it.
-func (m *meter) format(s *jsonschema.Schema) *jsonschema.Format {
+// weights are what one evaluation of s costs, with what s does before it comes
+// to the formats of the schemas below it: once, and for each name or element.
+func weights(s *jsonschema.Schema) (here, each int) {
 	weight := func(s *jsonschema.Schema) int {
 		if s.Enum != nil {
 			return 1 + len(s.Enum.Values)
 		}
 		return 1
 	}
-	here := 1
+	here, each = 1, 1
 	for _, c := range inPlace(s) {
 		here += weight(c)
 	}
-	each := 1
 	below(s, func(c *jsonschema.Schema) { each = max(each, weight(c)) })
 	each += len(s.PatternProperties)
 	if s.UniqueItems {
 		each += 20
 	}
+	return here, each
+}
+
+// format charges for one evaluation of s on v.
+func (m *meter) format(s *jsonschema.Schema) *jsonschema.Format {
+	here, each := weights(s)
 	return &jsonschema.Format{Validate: func(v any) error {
 		switch v := v.(type) {
 		case map[string]any:
@@ -223,9 +231,11 @@ type linear struct {
 }
 
 func (r *linear) MatchString(s string) bool {
-	r.meter.charge(1 + len(s)/32*(1+r.size/32))
+	r.meter.charge(r.cost(len(s)))
 	return r.Regexp.MatchString(s)
 }
+
+func (r *linear) cost(length int) int { return 1 + length/32*(1+r.size/32) }
 
 type backtracking struct {
 	*regexp2.Regexp

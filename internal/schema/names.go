@@ -2,7 +2,6 @@ package schema
 
 import (
 	"bytes"
-	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -48,7 +47,7 @@ func topLevelNames(args []byte) ([]string, bool) {
 	if args == nil {
 		return nil, true
 	}
-	d := jsontext.NewDecoder(bytes.NewReader(args))
+	d := jsontext.NewDecoder(bytes.NewBuffer(args))
 	if token, err := d.ReadToken(); err != nil || token.Kind() != '{' {
 		return nil, false
 	}
@@ -192,7 +191,7 @@ func (set *nameSet) item(i int) (seeds []*jsonschema.Schema) {
 // the keys of an object whose names the schema leaves open are data. If the
 // arguments cannot be looked at within bounds, it reports a clash of an empty name.
 func (s *Schema) FoldClash(args []byte) (name string, ok bool) {
-	d := &clashes{tokens: jsontext.NewDecoder(bytes.NewReader(args))}
+	d := &clashes{tokens: jsontext.NewDecoder(bytes.NewBuffer(args))}
 	if args == nil {
 		return "", false
 	}
@@ -302,14 +301,18 @@ func (d *clashes) object(set *nameSet, depth int) {
 // foldCase maps strings that are equal under Unicode simple case folding to
 // the same string, as [strings.EqualFold] compares them.
 func foldCase(s string) string {
-	if !slices.ContainsFunc([]byte(s), func(c byte) bool { return c >= utf8.RuneSelf || 'a' <= c && c <= 'z' }) {
-		return s
-	}
-	return strings.Map(func(r rune) rune {
-		low := r
-		for next := unicode.SimpleFold(r); next != r; next = unicode.SimpleFold(next) {
-			low = min(low, next)
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			return strings.Map(foldRune, s)
 		}
-		return low
-	}, s)
+	}
+	return strings.ToUpper(s) // the least of K, k and U+212A is K
+}
+
+func foldRune(r rune) rune {
+	low := r
+	for next := unicode.SimpleFold(r); next != r; next = unicode.SimpleFold(next) {
+		low = min(low, next)
+	}
+	return low
 }

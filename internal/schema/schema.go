@@ -7,9 +7,8 @@
 // an instance.
 //
 //	s := schema.Lazy(tool.InputSchema) // compiled when first used
-//	if err := s.Validate(args); err != nil { ... }
-//	if names := s.Undeclared(args); len(names) > 0 { ... }
-//	if name, ok := s.FoldClash(args); ok { ... }
+//	if err := s.Check(args, false); err != nil { ... } // a call's arguments
+//	if err := s.Validate(content); err != nil { ... }  // a result's structured content
 //
 // The draft is the one that "$schema" names, or 2020-12. "format" is taken as
 // an annotation in every draft, as 2020-12 has it: servers disagree on formats.
@@ -44,6 +43,7 @@ type Schema struct {
 
 	once sync.Once
 	err  error
+	plan *plan // nil as long as it is not compiled
 
 	mu   sync.Mutex
 	free []*compiled // each serves one call at a time
@@ -63,9 +63,9 @@ func Lazy(raw []byte) *Schema {
 	s := &Schema{raw: raw}
 	switch text := bytes.TrimSpace(raw); {
 	case len(text) == 0, string(text) == "true":
-		s.anything = true
+		s.anything, s.plan = true, freePlan
 	case text[0] == '{' && string(bytes.TrimSpace(text[1:])) == "}":
-		s.anything = true
+		s.anything, s.plan = true, freePlan
 	}
 	return s
 }
@@ -82,6 +82,7 @@ func (s *Schema) Err() error {
 			return
 		}
 		s.free = append(s.free, c)
+		s.plan = planner{}.plan(c.root)
 	})
 	return s.err
 }

@@ -35,7 +35,7 @@ type Options struct {
 	MaxMessage int           // bytes of one message; 0 means jsonrpc.DefaultMaxBytes
 	Grace      time.Duration // a child gets this to end after its input is closed, and again after SIGTERM; 0 means 2 s
 
-	Log   zerolog.Logger
+	Log   zerolog.Logger      // already names the server
 	Scrub func(string) string // takes secrets out of what is logged or put into an error; never nil
 
 	Events Events

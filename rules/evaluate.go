@@ -1,0 +1,182 @@
+package rules
+
+import (
+	"bytes"
+	"sync"
+
+	"github.com/expr-lang/expr/vm"
+
+	"github.com/mcpfirewall/mcpfirewall/internal/jsonrpc"
+)
+
+// An evaluation is the state that the rules of one decision share.
+type evaluation struct {
+	entry *Entry
+	call  Call
+
+	checked bool       // the arguments were looked at
+	invalid string     // why the arguments cannot be used, if they cannot
+	members []argument // the arguments, in their order; unused once all is set
+	all     map[string]any
+
+	env     environment
+	hasEnv  bool
+	budget  budget
+	stack   []any // arguments of functions that a direct evaluation is about to call
+	machine vm.VM
+}
+
+// An argument is decoded when a rule reads it.
+type argument struct {
+	name, raw []byte
+	value     any
+	decoded   bool
+}
+
+// maxMembers bounds the arguments that are searched one by one.
+const maxMembers = 32
+
+var evaluations = sync.Pool{New: func() any { return new(evaluation) }}
+
+func newEvaluation(e *Entry, c Call) *evaluation {
+	v := evaluations.Get().(*evaluation)
+	v.entry, v.call = e, c
+	return v
+}
+
+// release forgets everything about the call but keeps the room that it took.
+func (v *evaluation) release() {
+	members, stack, machine := v.members[:cap(v.members)], v.stack[:cap(v.stack)], v.machine.Stack[:cap(v.machine.Stack)]
+	clear(members)
+	clear(stack)
+	clear(machine)
+	*v = evaluation{members: members[:0], stack: stack[:0], machine: vm.VM{Stack: machine[:0]}}
+	evaluations.Put(v)
+}
+
+func (v *evaluation) eval(c *condition) (bool, *RunError) {
+	if c.readsArgs {
+		if v.check(); v.invalid != "" {
+			return false, &RunError{Reason: v.invalid}
+		}
+	}
+	if c.direct != nil {
+		if holds, ok := v.direct(c); ok {
+			return holds, nil
+		}
+	}
+	env := v.environment()
+	if c.readsArgs {
+		env.Args = v.allArgs()
+	}
+	return c.run(&v.machine, env)
+}
+
+// direct evaluates a condition without the machine. It reports whether the
+// outcome is known; where it is not, the machine has to say it.
+func (v *evaluation) direct(c *condition) (holds, ok bool) {
+	defer func() {
+		if r := recover(); r != nil {
+			holds, ok = false, false
+		}
+	}()
+	v.budget = budget{steps: directSteps, bytes: directBytes}
+	v.stack = v.stack[:0]
+	holds, err := c.direct.truth(v)
+	return holds, err == nil
+}
+
+// environment is what conditions can name, but for the arguments.
+func (v *evaluation) environment() *environment {
+	if !v.hasEnv {
+		v.hasEnv = true
+		v.env = environment{
+			Tool: v.entry.toolEnv(),
+			Args: noArgs,
+			Session: sessionEnv{
+				Labels:  v.call.Session.Labels,
+				Calls:   v.call.Session.Calls,
+				Started: v.call.Session.Started,
+			},
+			Budget: &v.budget,
+		}
+		if v.env.Session.Labels == nil {
+			v.env.Session.Labels = []string{}
+		}
+	}
+	return &v.env
+}
+
+var noArgs = map[string]any{}
+
+// check finds the arguments, and the reason if they cannot be used.
+func (v *evaluation) check() {
+	if v.checked {
+		return
+	}
+	v.checked = true
+	if v.index() {
+		return
+	}
+	args, err := decodeArgs(v.call.Args)
+	if err != nil {
+		v.invalid = err.Error()
+	}
+	v.all = args
+}
+
+// index finds the arguments where they stand. It returns false for what it
+// does not know to be right, or worth it.
+func (v *evaluation) index() bool {
+	raw := v.call.Args
+	if raw == nil {
+		return true
+	}
+	// CheckValue would replace line ends, and these bytes are the caller's.
+	if bytes.IndexByte(raw, '\n') >= 0 || bytes.IndexByte(raw, '\r') >= 0 || jsonrpc.CheckValue(raw, jsonrpc.Limits{}) != nil {
+		return false
+	}
+	if bytes.TrimLeft(raw, " \t")[0] != '{' {
+		return false
+	}
+	for name, value := range jsonrpc.Members(raw, jsonrpc.Span{End: len(raw)}) {
+		inner := raw[name.Start+1 : name.End-1]
+		if len(v.members) == maxMembers || bytes.IndexByte(inner, '\\') >= 0 {
+			v.members = v.members[:0]
+			return false
+		}
+		v.members = append(v.members, argument{name: inner, raw: raw[value.Start:value.End]})
+	}
+	return true
+}
+
+// arg is the argument of a name, nil if there is none.
+func (v *evaluation) arg(name string) any {
+	if v.all != nil {
+		return v.all[name]
+	}
+	for i := range v.members {
+		if a := &v.members[i]; string(a.name) == name {
+			return a.decode()
+		}
+	}
+	return nil
+}
+
+func (v *evaluation) allArgs() map[string]any {
+	if v.all == nil {
+		v.all = make(map[string]any, len(v.members))
+		for i := range v.members {
+			v.all[string(v.members[i].name)] = v.members[i].decode()
+		}
+	}
+	return v.all
+}
+
+// decode reads the argument, which is known to be valid.
+func (a *argument) decode() any {
+	if !a.decoded {
+		a.value, a.decoded = decodeChecked(a.raw), true
+	}
+	return a.value
+}
