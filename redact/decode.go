@@ -48,22 +48,26 @@ func source(steps []step, start, end int) (from, to int) {
 	return from, to
 }
 
+const ones = 0x0101010101010101
+
+// firstZero returns the index of the lowest byte of w that is zero, or 8.
+func firstZero(w uint64) int {
+	return bits.TrailingZeros64((w-ones)&^w&(0x80*ones)) / 8
+}
+
 // copyUntil copies src[i:] to dst[o:] up to the first byte c, and returns the
 // positions of that byte, or the ends.
 func copyUntil(dst, src []byte, o, i int, c byte) (int, int) {
-	const ones, highs = 0x0101010101010101, 0x8080808080808080
 	want := ones * uint64(c)
 	for i+8 <= len(src) {
 		w := binary.LittleEndian.Uint64(src[i:])
 		binary.LittleEndian.PutUint64(dst[o:], w)
-		// The lowest high bit that is set marks the first byte that equals c.
-		x := w ^ want
-		if m := (x - ones) &^ x & highs; m != 0 {
-			n := bits.TrailingZeros64(m) / 8
-			return o + n, i + n
+		n := firstZero(w ^ want)
+		i += n
+		o += n
+		if n < 8 {
+			return o, i
 		}
-		i += 8
-		o += 8
 	}
 	for i < len(src) && src[i] != c {
 		dst[o] = src[i]
@@ -97,59 +101,74 @@ var oneChar = func() (table [256]byte) {
 }()
 
 func unescaped(dst, src []byte, steps *[]step, join bool) []byte {
+	const backslashes = '\\' * ones
 	o, i := 0, 0
 	for {
-		o, i = copyUntil(dst, src, o, i, '\\')
+		// copyUntil by hand: in JSON within JSON a backslash is never far.
+		for i+8 <= len(src) {
+			w := binary.LittleEndian.Uint64(src[i:])
+			binary.LittleEndian.PutUint64(dst[o:], w)
+			n := firstZero(w ^ backslashes)
+			i += n
+			o += n
+			if n < 8 {
+				break
+			}
+		}
+		if i+8 > len(src) {
+			o, i = copyUntil(dst, src, o, i, '\\')
+		}
 		if i+1 >= len(src) {
 			return dst[:o+copy(dst[o:], src[i:])]
 		}
-		next := src[i+1]
-		if c := oneChar[next]; c != 0 {
-			if join && c == '\n' {
-				o, i = skipBreak(dst, src, o, i+2)
-				continue
-			}
-			dst[o] = c
-			if steps != nil {
-				*steps = append(*steps, step{i, i + 2, o, o + 1})
-			}
-			o++
-			i += 2
+		c := oneChar[src[i+1]]
+		switch {
+		case c == 0:
+			o, i = longEscape(dst, src, o, i, steps)
+			continue
+		case c == '\n' && join:
+			o, i = skipBreak(dst, src, o, i+2)
 			continue
 		}
-		r, n := rune(0), 0
-		switch next {
-		case 'u':
-			r, n = escapedRune(src[i:])
-		case 'U':
-			if v, ok := hexValue(src, i+2, 8); ok {
-				r, n = rune(v), 10
-			}
-		case 'x':
-			// A byte, not a character, so that UTF-8 in \x escapes is read as such.
-			if v, ok := hexValue(src, i+2, 2); ok {
-				dst[o] = byte(v)
-				if steps != nil {
-					*steps = append(*steps, step{i, i + 4, o, o + 1})
-				}
-				o++
-				i += 4
-				continue
-			}
-		}
-		if n == 0 {
-			dst[o] = '\\'
-			o++
-			i++
-			continue
-		}
-		width := utf8.EncodeRune(dst[o:o+utf8.UTFMax], r)
+		dst[o] = c
 		if steps != nil {
-			*steps = append(*steps, step{i, i + n, o, o + width})
+			*steps = append(*steps, step{i, i + 2, o, o + 1})
 		}
-		o += width
-		i += n
+		o++
+		i += 2
 	}
+}
+
+// longEscape undoes the escape at src[i:] that is none of two characters, or
+// copies its backslash, and returns where to go on.
+func longEscape(dst, src []byte, o, i int, steps *[]step) (int, int) {
+	r, n := rune(0), 0
+	width := 0
+	switch src[i+1] {
+	case 'u':
+		r, n = escapedRune(src[i:])
+	case 'U':
+		if v, ok := hexValue(src, i+2, 8); ok {
+			r, n = rune(v), 10
+		}
+	case 'x':
+		// A byte, not a character, so that UTF-8 in \x escapes is read as such.
+		if v, ok := hexValue(src, i+2, 2); ok {
+			dst[o] = byte(v)
+			n, width = 4, 1
+		}
+	}
+	if n == 0 {
+		dst[o] = '\\'
+		return o + 1, i + 1
+	}
+	if width == 0 {
+		width = utf8.EncodeRune(dst[o:o+utf8.UTFMax], r)
+	}
+	if steps != nil {
+		*steps = append(*steps, step{i, i + n, o, o + width})
+	}
+	return o + width, i + n
 }
 
 // skipBreak is called behind an escaped line break: it takes a carriage return
@@ -203,19 +222,22 @@ func unpercent(dst, src []byte, steps *[]step) []byte {
 	o, i := 0, 0
 	for {
 		o, i = copyUntil(dst, src, o, i, '%')
-		if i == len(src) {
-			return dst[:o]
+		if i+2 >= len(src) {
+			return dst[:o+copy(dst[o:], src[i:])]
 		}
-		n := 1
-		dst[o] = '%'
-		if v, ok := hexValue(src, i+1, 2); ok {
-			dst[o], n = byte(v), 3
-			if steps != nil {
-				*steps = append(*steps, step{i, i + n, o, o + 1})
-			}
+		high, low := hexDigit[src[i+1]], hexDigit[src[i+2]]
+		if high == notHex || low == notHex {
+			dst[o] = '%'
+			o++
+			i++
+			continue
+		}
+		dst[o] = high<<4 | low
+		if steps != nil {
+			*steps = append(*steps, step{i, i + 3, o, o + 1})
 		}
 		o++
-		i += n
+		i += 3
 	}
 }
 

@@ -13,8 +13,7 @@ import (
 // pattern is one appearance of a secret: a run of bytes that is looked for in
 // text whose escapes were already undone.
 type pattern struct {
-	text   string
-	secret int // index of the secret in table.masks
+	text string
 
 	// In base64 the characters at either end of a value may hold bits of its
 	// neighbours too, and so differ. They are not part of text, but belong to
@@ -24,13 +23,12 @@ type pattern struct {
 
 // forms returns the patterns of one value. JSON escapes, percent-encoding and
 // line breaks are undone in the text that is looked at and so need none.
-func forms(value string, secret int) []pattern {
+func forms(value string) []pattern {
 	var list []pattern
 	seen := map[string]bool{}
 	add := func(p pattern) {
 		if len(p.text) >= minLength && !seen[p.text] {
 			seen[p.text] = true
-			p.secret = secret
 			list = append(list, p)
 		}
 	}

@@ -106,8 +106,8 @@ func (l *looker) look(text []byte, depth int, isJSON bool) bool {
 		}
 	}
 	if !isJSON && bytes.IndexByte(text, '\n') >= 0 {
-		for _, join := range []decoder{unwrap, unbreak, refill} {
-			if !found || l.exact {
+		for i, join := range [...]decoder{unwrap, unbreak, refill} {
+			if (i == 0 || l.t.fragile) && (!found || l.exact) {
 				found = l.scan(l.decode(join, text, depth), depth+1) || found
 			}
 		}
@@ -206,8 +206,10 @@ func wholeEscapes(text []byte, start, end int) (int, int) {
 	return start, end
 }
 
-// odd reports whether text ends in an odd number of backslashes.
+// odd reports whether text ends in an odd number of backslashes. It counts so
+// many and no more; nothing real is escaped that often.
 func odd(text []byte) bool {
+	text = text[max(0, len(text)-256):]
 	n := len(text)
 	for n > 0 && text[n-1] == '\\' {
 		n--

@@ -19,6 +19,7 @@
 package redact
 
 import (
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -39,15 +40,21 @@ func Short(value string) bool {
 // use. The zero value is not usable; call New.
 type Redactor struct {
 	mu     sync.Mutex
-	values map[string][]string // value to the names it was added under
+	values map[string]*known // by value
 
 	// table is nil after a change, and built again by the next look.
 	table atomic.Pointer[table]
 }
 
+// known is a value that was added.
+type known struct {
+	names    []string // in the order in which they came, at least one
+	patterns []pattern
+}
+
 // New returns a Redactor that knows no value yet.
 func New() *Redactor {
-	r := &Redactor{values: map[string][]string{}}
+	r := &Redactor{values: map[string]*known{}}
 	r.table.Store(&table{})
 	return r
 }
@@ -66,13 +73,15 @@ func (r *Redactor) Add(name, value string) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, have := range r.values[value] {
-		if have == name {
-			return
-		}
+	k := r.values[value]
+	if k == nil {
+		k = &known{patterns: forms(value)}
+		r.values[value] = k
 	}
-	r.values[value] = append(r.values[value], name)
-	r.table.Store(nil)
+	if !slices.Contains(k.names, name) {
+		k.names = append(k.names, name)
+		r.table.Store(nil)
+	}
 }
 
 // Remove takes back one Add. The value stays masked while another name has it.
@@ -81,21 +90,19 @@ func (r *Redactor) Add(name, value string) {
 func (r *Redactor) Remove(name, value string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	names := r.values[value]
-	for i, have := range names {
-		if have != name {
-			continue
-		}
-		// A new slice: a table may still be building from the old one.
-		names = append(append([]string(nil), names[:i]...), names[i+1:]...)
-		if len(names) == 0 {
-			delete(r.values, value)
-		} else {
-			r.values[value] = names
-		}
-		r.table.Store(nil)
+	k := r.values[value]
+	if k == nil {
 		return
 	}
+	i := slices.Index(k.names, name)
+	if i < 0 {
+		return
+	}
+	k.names = slices.Delete(k.names, i, i+1)
+	if len(k.names) == 0 {
+		delete(r.values, value)
+	}
+	r.table.Store(nil)
 }
 
 // JSON returns raw with every secret masked, and the number of masks. raw is one

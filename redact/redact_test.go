@@ -170,7 +170,8 @@ func TestEverywhere(t *testing.T) {
 	r := with(append(secrets(20), secret)...)
 	for _, form := range []string{secret, quoteAll(secret), `\\\\u0039` + secret[1:], base64.StdEncoding.EncodeToString([]byte("x" + secret))} {
 		for _, near := range []int{0, chunkSize, chunkSize + chunkOverlap, 2 * chunkSize} {
-			for at := max(0, near-130); at < near+10; at++ {
+			// Seven and the step of eight have no divisor in common.
+			for at := max(0, near-130); at < near+10; at += 7 {
 				raw := []byte(`"` + strings.Repeat("a", at) + form + strings.Repeat("b", 100) + `\n"`)
 				if _, n, err := r.JSON(raw); n != 1 || err != nil {
 					t.Fatalf("%s at %d: %d finds, error %v", form, at, n, err)
@@ -185,7 +186,7 @@ func TestConcurrentUse(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 4 {
 		wg.Go(func() {
-			for j := range 50 {
+			for j := range 15 {
 				secret := fmt.Sprintf("secret-%d-%d", i, j)
 				r.Add("vault:x", secret)
 				if got := r.Text(secret); got != mask {

@@ -2,6 +2,7 @@ package redact
 
 import (
 	"encoding/binary"
+	"maps"
 	"math/bits"
 	"slices"
 	"strings"
@@ -17,6 +18,7 @@ import (
 // the grams come from is free to choose, so the rarest is.
 type table struct {
 	patterns []pattern
+	secrets  []int    // index in masks, by pattern
 	masks    []string // by secret
 
 	stride  int
@@ -44,7 +46,7 @@ const (
 	maxStride = 8
 	// coreSize is how many bytes of a pattern, from the first gram on, make a
 	// text suspect. It bounds what neighbouring chunks of a text must share.
-	coreSize = 64
+	coreSize = 32
 )
 
 func hash(gram uint32) uint32 { return gram * 0x9E3779B1 }
@@ -56,37 +58,38 @@ const setBits = 16
 func bucket(hash uint32) uint32 { return hash >> (32 - setBits) }
 func bit(hash uint32) uint8     { return 1 << (hash >> (32 - setBits - 3) & 7) }
 
-// newTable returns the table for a set of values with their names.
-func newTable(values map[string][]string) *table {
+// newTable returns the table for the values that are known now.
+func newTable(values map[string]*known) *table {
 	t := &table{}
-	var order []string
-	for value := range values {
-		order = append(order, value)
-	}
-	slices.Sort(order)
 	seen := map[string]bool{}
+	order := slices.Sorted(maps.Keys(values))
 	for i, value := range order {
-		for _, p := range forms(value, i) {
+		for _, p := range values[value].patterns {
 			if !seen[p.text] {
 				seen[p.text] = true
 				t.patterns = append(t.patterns, p)
+				t.secrets = append(t.secrets, i)
 			}
 		}
 	}
 	if len(t.patterns) == 0 {
 		return t
 	}
+	masks := map[string]string{}
 	for _, value := range order {
-		t.masks = append(t.masks, t.mask(values[value][0]))
+		source, _, _ := strings.Cut(values[value].names[0], ":")
+		if masks[source] == "" {
+			masks[source] = t.mask(source)
+		}
+		t.masks = append(t.masks, masks[source])
 	}
 	t.index()
 	return t
 }
 
-// mask returns the text that stands for a secret. It needs no escaping at any
-// depth, and holds no secret itself.
-func (t *table) mask(name string) string {
-	source, _, _ := strings.Cut(name, ":")
+// mask returns the text that stands for secrets from source. It needs no escaping
+// at any depth, and holds no secret itself.
+func (t *table) mask(source string) string {
 	plain := source != "" && len(source) <= 32 && strings.Trim(source, base64Alphabet) == "" &&
 		!strings.ContainsAny(source, "+/")
 	candidates := []string{"[redacted]", "[masked]"}
@@ -259,6 +262,7 @@ type find struct {
 
 // all appends every appearance of a pattern in text to finds.
 func (t *table) all(finds []find, text []byte) []find {
+	first := len(finds)
 	for i := t.sample(text, 0); i >= 0; i = t.sample(text, i+t.stride) {
 		s := t.slots[t.slotOf(binary.LittleEndian.Uint32(text[i:]))]
 		for _, e := range t.entries[s.first : s.first+s.n] {
@@ -279,7 +283,15 @@ func (t *table) all(finds []find, text []byte) []find {
 					end++
 				}
 			}
-			finds = append(finds, find{start, end, p.secret})
+			// One find for a run of overlapping ones: of a secret such as 00000000
+			// in a long row of zeros there would be one at every byte.
+			secret := t.secrets[e.pattern]
+			if n := len(finds); n > first && finds[n-1].secret == secret && start < finds[n-1].end && finds[n-1].start < end {
+				finds[n-1].start = min(finds[n-1].start, start)
+				finds[n-1].end = max(finds[n-1].end, end)
+				continue
+			}
+			finds = append(finds, find{start, end, secret})
 		}
 	}
 	return finds

@@ -128,7 +128,7 @@ func (b *batch) mountOf(ctx context.Context, client *api.Client, path string) (m
 		first, _, _ := strings.Cut(path, "/")
 		return mount{path: first + "/", version: 1}, nil
 	case status(err) == http.StatusForbidden:
-		return mount{}, fmt.Errorf("Vault denies the token any access to %s, or no secret engine is mounted there; "+
+		return mount{}, fmt.Errorf("the token is denied any access to %s, or no secret engine is mounted there; "+
 			"check the path, and that the token is valid and its policy has the capability read", path)
 	case err == nil:
 		err = readErr
@@ -202,18 +202,18 @@ func (b *batch) explain(ctx context.Context, client *api.Client, doing string, e
 	case errors.Is(ctx.Err(), context.Canceled):
 		return fmt.Errorf("%s was cancelled: %w", doing, context.Canceled)
 	case errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil || isTimeout(err):
-		b.down = fmt.Errorf("Vault at %s gave no answer within the time limit of %v; check that it is well, %s: %w",
+		b.down = fmt.Errorf("the Vault server at %s gave no answer within the time limit of %v; check that it is well, %s: %w",
 			address, b.r.options.Timeout, again, context.DeadlineExceeded)
 	case errors.As(err, &moved):
-		b.down = fmt.Errorf("Vault's address %s is not the server's own: %w; set the address to the active server's", address, moved)
+		b.down = fmt.Errorf("the address of Vault, %s, is not the server's own: %w; set the address to the active server's", address, moved)
 	case errors.Is(err, errTooLarge):
 		return fmt.Errorf("%s: %w; is %s a Vault server?", doing, errTooLarge, address)
 	case errors.As(err, &unknownAuthority) || errors.As(err, &badName) || errors.As(err, &badCertificate):
 		b.down = fmt.Errorf("the certificate of Vault at %s is not trusted: %w; name its authority in VAULT_CACERT or in the configuration", address, err)
 	case code == 0:
-		b.down = fmt.Errorf("Vault at %s cannot be reached: %w; check the address and that it runs, %s", address, b.cause(client, err), again)
+		b.down = fmt.Errorf("the Vault server at %s cannot be reached: %w; check the address and that it runs, %s", address, b.cause(client, err), again)
 	case code == http.StatusServiceUnavailable:
-		b.down = fmt.Errorf("Vault at %s is sealed or not ready (503); unseal it, %s", address, again)
+		b.down = fmt.Errorf("the Vault server at %s is sealed or not ready (503); unseal it, %s", address, again)
 	case code == http.StatusForbidden:
 		return fmt.Errorf("%s: Vault denies it (403); give the token's policy the capability read there, or log in again if the token has expired", doing)
 	case code == http.StatusTooManyRequests:

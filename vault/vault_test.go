@@ -159,11 +159,12 @@ func TestVault(t *testing.T) {
 		}
 	}
 	put("secret", "github", map[string]any{
-		"token": "s3cr3t-v4lue", "user name": "bob", "empty": "", "null": nil, "true": true, "list": []any{1, "x"},
+		"token": "s3cr3t-v4lue", "user name": "bob", "id": 9007199254740991, "empty": "", "null": nil, "true": true, "list": []any{1, "x"},
 	})
-	// Written as JSON, for Go's own numbers would lose the digits.
-	if _, err := root.Logical().WriteBytes("secret/data/numbers",
-		[]byte(`{"data":{"id":12345678901234567890123,"rate":1.50,"text":"\u00e9\n\"<"}}`)); err != nil {
+	// Written as JSON, for Go's own numbers would lose the digits, as those of
+	// Vault's own KV version 2 do.
+	if _, err := root.Logical().WriteBytes("kv1/numbers",
+		[]byte(`{"id":12345678901234567890123,"rate":1.50,"text":"\u00e9\n\"<"}`)); err != nil {
 		t.Fatal(err)
 	}
 	put("secret", "a/b c/d", map[string]any{"token": "deep-value"})
@@ -192,10 +193,11 @@ func TestVault(t *testing.T) {
 			"Bearer ${vault:secret/github#token}.": "Bearer s3cr3t-v4lue.",
 			"${vault:secret/github#user name}":     "bob",
 			"${vault:secret/github#true}":          "true",
+			"${vault:secret/github#id}":            "9007199254740991",
 			"${vault:secret/github#list}":          `[1,"x"]`,
-			"${vault:secret/numbers#id}":           "12345678901234567890123",
-			"${vault:secret/numbers#rate}":         "1.50",
-			"${vault:secret/numbers#text}":         "é\n\"<",
+			"${vault:kv1/numbers#id}":              "12345678901234567890123",
+			"${vault:kv1/numbers#rate}":            "1.50",
+			"${vault:kv1/numbers#text}":            "é\n\"<",
 			"${vault:secret/a/b c/d#token}":        "deep-value",
 			"${vault:team/kv/crm#api_key}":         "nested-value",
 			"${vault:kv1/old#token}":               "v1-value",
@@ -208,7 +210,7 @@ func TestVault(t *testing.T) {
 	t.Run("errors", func(t *testing.T) {
 		for s, parts := range map[string][]string{
 			"${vault:secret/github#tokne}":      {"no field", `did you mean "token"?`, `"user name"`},
-			"${vault:secret/github#zzz}":        {"no field", `its fields are "empty", "list"`},
+			"${vault:secret/github#zzz}":        {"no field", `its fields are "empty", "id", "list"`},
 			"${vault:secret/github#empty}":      {"is empty"},
 			"${vault:secret/github#null}":       {"is null"},
 			"${vault:secret/missing#x}":         {"there is no secret at secret/missing", "vault kv list secret/"},
@@ -223,7 +225,7 @@ func TestVault(t *testing.T) {
 		} {
 			wantError(t, r, s, append(parts, strings.TrimSpace(s))...)
 		}
-		wantError(t, resolver(t, Options{Address: srv.Addr, Token: "hvs.wrong"}), "${vault:secret/github#token}", "denies the token")
+		wantError(t, resolver(t, Options{Address: srv.Addr, Token: "hvs.wrong"}), "${vault:secret/github#token}", "denied any access")
 	})
 
 	t.Run("one read for all fields", func(t *testing.T) {
@@ -250,7 +252,7 @@ func TestVault(t *testing.T) {
 		}
 		wantValue(t, resolver(t, Options{}), "${vault:secret/github#token}", "s3cr3t-v4lue")
 		t.Setenv("VAULT_TOKEN", "hvs.wrong")
-		wantError(t, resolver(t, Options{}), "${vault:secret/github#token}", "denies")
+		wantError(t, resolver(t, Options{}), "${vault:secret/github#token}", "denied any access")
 		wantValue(t, resolver(t, Options{Token: token}), "${vault:secret/github#token}", "s3cr3t-v4lue")
 		t.Setenv("VAULT_ADDR", "http://127.0.0.1:1")
 		t.Setenv("VAULT_AGENT_ADDR", "http://127.0.0.1:1")
@@ -265,11 +267,11 @@ func TestVault(t *testing.T) {
 		}))
 		defer front.Close()
 		t.Setenv("VAULT_NAMESPACE", "from-env/")
-		wantError(t, resolver(t, Options{Address: front.URL, Token: token}), "${vault:secret/x#y}", "denies")
+		wantError(t, resolver(t, Options{Address: front.URL, Token: token}), "${vault:secret/x#y}", "denied any access")
 		if got := seen.Load(); got != "from-env/" {
 			t.Errorf("namespace %q, want that of the environment", got)
 		}
-		wantError(t, resolver(t, Options{Address: front.URL, Token: token, Namespace: "mine"}), "${vault:secret/x#y}", "denies")
+		wantError(t, resolver(t, Options{Address: front.URL, Token: token, Namespace: "mine"}), "${vault:secret/x#y}", "denied any access")
 		if got := seen.Load(); got != "mine" {
 			t.Errorf("namespace %q, want that of the options", got)
 		}
@@ -340,12 +342,12 @@ func TestHostile(t *testing.T) {
 	t.Run("redirect on the same host", func(t *testing.T) {
 		front := serve(t, func(w http.ResponseWriter, req *http.Request) {
 			if !strings.HasSuffix(req.URL.Path, "/again") {
-				http.Redirect(w, req, req.URL.Path+"/again", 307)
+				http.Redirect(w, req, req.URL.Path+"/again", http.StatusTemporaryRedirect)
 				return
 			}
-			http.Error(w, `{"errors":["permission denied"]}`, 403)
+			http.Error(w, `{"errors":["permission denied"]}`, http.StatusForbidden)
 		})
-		wantError(t, resolver(t, Options{Address: front, Token: token}), ref, "denies")
+		wantError(t, resolver(t, Options{Address: front, Token: token}), ref, "denied any access")
 	})
 	t.Run("reply without end", func(t *testing.T) {
 		front := serve(t, func(w http.ResponseWriter, req *http.Request) {

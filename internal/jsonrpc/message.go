@@ -373,14 +373,18 @@ func survey(raw []byte, maxDepth int) (lone bool, err error) {
 // stringEnd returns the offset after the string that starts at raw[i], and whether it
 // holds an escape of a lone surrogate. An unterminated string ends with raw.
 func stringEnd(raw []byte, i int) (end int, lone bool) {
+	quote := -1 // see skipString
 	for i++; ; {
-		n := bytes.IndexByte(raw[i:], '"')
-		if n < 0 {
-			return len(raw), lone
+		if quote < i {
+			n := bytes.IndexByte(raw[i:], '"')
+			if n < 0 {
+				return len(raw), lone
+			}
+			quote = i + n
 		}
-		backslash := bytes.IndexByte(raw[i:i+n], '\\')
+		backslash := bytes.IndexByte(raw[i:quote], '\\')
 		if backslash < 0 {
-			return i + n + 1, lone
+			return quote + 1, lone
 		}
 		i += backslash
 		size, ok := escapeSize(raw[i:])

@@ -141,14 +141,18 @@ func skipSpace(raw []byte, i int) int {
 }
 
 func skipString(raw []byte, i int) int {
+	quote := -1 // the next one at or after i, kept so that a text full of escapes is searched once
 	for i++; ; {
-		n := bytes.IndexByte(raw[i:], '"')
-		if n < 0 {
-			return len(raw)
+		if quote < i {
+			n := bytes.IndexByte(raw[i:], '"')
+			if n < 0 {
+				return len(raw)
+			}
+			quote = i + n
 		}
-		backslash := bytes.IndexByte(raw[i:i+n], '\\')
+		backslash := bytes.IndexByte(raw[i:quote], '\\')
 		if backslash < 0 {
-			return i + n + 1
+			return quote + 1
 		}
 		i = min(i+backslash+2, len(raw))
 	}

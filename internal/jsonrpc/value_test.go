@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -318,5 +319,22 @@ func TestBuild(t *testing.T) {
 		if _, err := Parse([]byte(c.got), Limits{}); err != nil {
 			t.Errorf("%s: %v", c.got, err)
 		}
+	}
+}
+
+// TestLinear: walking past a long text full of escapes takes time in proportion to it.
+func TestLinear(t *testing.T) {
+	steps := func(n int) time.Duration {
+		raw := []byte(`{"text":"` + strings.Repeat(`a line of a file\n`, n) + `","id":1}`)
+		start := time.Now()
+		if got := Get(raw, "id"); string(got) != "1" {
+			t.Fatalf("Get = %s", got)
+		}
+		return time.Since(start)
+	}
+	steps(1000)
+	// The quadratic walk took minutes for this; the bound only tells the two apart.
+	if d := steps(1 << 18); d > 5*time.Second {
+		t.Errorf("%s for 4 MiB of escapes", d)
 	}
 }
