@@ -118,50 +118,41 @@ func (c *conn) connect(ctx context.Context) (*link, error) {
 // known to the redactor before anything uses it.
 func (c *conn) options(ctx context.Context) (upstream.Options, error) {
 	r := c.fleet.relay
-	expand := func(what, s string) (string, error) {
-		value, secrets, err := r.vault.Expand(ctx, s)
-		for _, secret := range secrets {
-			r.redact.Add(secret.Name, secret.Value)
-		}
-		if err != nil {
-			return "", fmt.Errorf("resolving %s: %w", what, err)
-		}
-		return value, nil
-	}
 	o := upstream.Options{Name: c.name, Dir: c.cfg.Cwd, SSE: c.cfg.Transport == "sse", Timeout: c.cfg.Timeout,
 		MaxMessage: int(c.cfg.MaxMessage), Log: c.log, Scrub: r.redact.Text}
-	var err error
-	if c.cfg.URL != "" {
-		if o.URL, err = expand("url", c.cfg.URL); err != nil {
-			return o, err
-		}
-		o.Header = http.Header{}
-		for name, v := range c.cfg.Headers {
-			value, err := expand("header "+name, v)
-			if err != nil {
-				return o, err
-			}
-			o.Header.Set(name, value)
-		}
-		return o, nil
-	}
-	if o.Command, err = c.executable(); err != nil {
-		return o, err
-	}
-	for i, a := range c.cfg.Args {
-		value, err := expand(fmt.Sprintf("args[%d]", i), a)
-		if err != nil {
-			return o, err
-		}
-		o.Args = append(o.Args, value)
-	}
+	var texts []string
+	var set []func(string) // where the value of the text of the same index goes
 	env := map[string]string{}
-	for name, v := range c.cfg.Env {
-		if env[name], err = expand("env "+name, v); err != nil {
+	if c.cfg.URL != "" {
+		o.Header = http.Header{}
+		texts, set = append(texts, c.cfg.URL), append(set, func(v string) { o.URL = v })
+		for name, text := range c.cfg.Headers {
+			texts, set = append(texts, text), append(set, func(v string) { o.Header.Set(name, v) })
+		}
+	} else {
+		for _, text := range c.cfg.Args {
+			texts, set = append(texts, text), append(set, func(v string) { o.Args = append(o.Args, v) })
+		}
+		for name, text := range c.cfg.Env {
+			texts, set = append(texts, text), append(set, func(v string) { env[name] = v })
+		}
+	}
+	values, secrets, err := r.vault.ExpandAll(ctx, texts)
+	if err != nil {
+		return o, fmt.Errorf("resolving references: %w", err)
+	}
+	for _, secret := range secrets {
+		r.redact.Add(secret.Name, secret.Value)
+	}
+	for i, v := range values {
+		set[i](v)
+	}
+	if c.cfg.URL == "" {
+		o.Env = environment(env)
+		if o.Command, err = c.executable(); err != nil {
 			return o, err
 		}
 	}
-	o.Env = environment(env)
 	return o, nil
 }
 

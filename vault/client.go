@@ -20,13 +20,30 @@ const maxReply = 8 << 20
 
 // vaultClient returns the client, and makes it first where there is none yet. A
 // failure is not kept: what was missing may be there the next time.
-func (r *Resolver) vaultClient() (*api.Client, error) {
+func (r *Resolver) vaultClient(ctx context.Context) (*api.Client, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.client != nil {
 		return r.client, nil
 	}
-	client, err := newClient(r.options)
+	o := r.options
+	if o.Token != "" {
+		parts, err := Parse(o.Token)
+		if err != nil {
+			return nil, fmt.Errorf("reading the token for Vault: %w", err)
+		}
+		for _, part := range parts {
+			if part.Ref != nil && part.Ref.Source == SourceVault {
+				return nil, errors.New("the token for Vault cannot come out of Vault: use ${env:NAME} or ${file:PATH}")
+			}
+		}
+		token, secrets, err := r.Expand(ctx, o.Token)
+		if err != nil {
+			return nil, fmt.Errorf("resolving the token for Vault: %w", err)
+		}
+		o.Token, r.tokens = strings.TrimSpace(token), secrets
+	}
+	client, err := newClient(o)
 	if err != nil {
 		return nil, err
 	}

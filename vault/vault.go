@@ -38,7 +38,8 @@ type Options struct {
 	// must verify with, instead of VAULT_CACERT.
 	CACert string
 	// Token is what Vault knows us by, instead of VAULT_TOKEN and the file
-	// .vault-token in the user's home folder.
+	// .vault-token in the user's home folder. It may hold references to the
+	// environment and to files, which are resolved when Vault is first needed.
 	Token string
 	// Dir is the folder that relative paths of file references start from; ""
 	// is the working folder.
@@ -61,6 +62,7 @@ type Resolver struct {
 
 	mu     sync.Mutex
 	client *api.Client // made by the first reference to Vault
+	tokens []Secret    // what the references in Options.Token stood for
 }
 
 const (
@@ -132,6 +134,11 @@ func (r *Resolver) ExpandAll(ctx context.Context, in []string) (values []string,
 	}
 	if len(failed) > 0 {
 		return nil, nil, errors.Join(failed...)
+	}
+	if len(b.reads) > 0 {
+		r.mu.Lock()
+		secrets = append(secrets, r.tokens...)
+		r.mu.Unlock()
 	}
 	return values, secrets, nil
 }

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -441,4 +442,36 @@ func proxy(t *testing.T, to string, requests *atomic.Int32) (address string) {
 			t.Error(err)
 		}
 	})
+}
+
+func TestTokenReference(t *testing.T) {
+	server := vaultserver.Start(t)
+	if _, err := server.Client(t).KVv2("secret").Put(t.Context(), "app", map[string]any{"key": "the value of it"}); err != nil {
+		t.Fatal(err)
+	}
+	env := map[string]string{"TOKEN": server.RootToken}
+	lookup := func(name string) (string, bool) { v, ok := env[name]; return v, ok }
+	r, err := New(Options{Address: server.Addr, Token: "${env:TOKEN}", Env: lookup})
+	if err != nil {
+		t.Fatal(err)
+	}
+	value, secrets, err := r.Expand(t.Context(), "${vault:secret/app#key}")
+	if err != nil || value != "the value of it" {
+		t.Fatalf("Expand = %q, %v", value, err)
+	}
+	if !slices.ContainsFunc(secrets, func(s Secret) bool { return s.Value == server.RootToken }) {
+		t.Error("the token is not among the secrets, so it would not be masked")
+	}
+	for token, want := range map[string]string{"${env:NONE}": "NONE", "${vault:secret/app#key}": "cannot come out of Vault"} {
+		r, err := New(Options{Address: server.Addr, Token: token, Env: lookup})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := r.Expand(t.Context(), "${vault:secret/app#key}"); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("token %s: %v, want an error with %q", token, err, want)
+		}
+		if value, _, err := r.Expand(t.Context(), "${env:TOKEN}"); err != nil || value != server.RootToken {
+			t.Errorf("token %s: a reference that needs no Vault: %v", token, err)
+		}
+	}
 }

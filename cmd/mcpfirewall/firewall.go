@@ -61,7 +61,7 @@ func assemble(cfg *config.Config, records *audit.Log, log *logger) (*firewall, e
 	problems := references(cfg)
 	masks := redact.New()
 	log.sink.redact.Store(masks)
-	secrets, err := newVault(cfg, masks)
+	secrets, err := newVault(cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -135,27 +135,14 @@ func referring(cfg *config.Config) iter.Seq2[string, string] {
 
 // newVault makes the resolver of references. Vault itself is not asked before a server
 // needs it.
-func newVault(cfg *config.Config, masks *redact.Redactor) (*vault.Resolver, error) {
+func newVault(cfg *config.Config) (*vault.Resolver, error) {
 	o := vault.Options{}
 	if cfg.Path != "" {
 		o.Dir = filepath.Dir(cfg.Path)
 	}
 	if v := cfg.Vault; v != nil {
 		o.Address, o.Namespace, o.CACert = v.Address, v.Namespace, v.CACert
-		if v.Auth.Token != "" {
-			own, err := vault.New(o) // whose references are not to Vault
-			if err != nil {
-				return nil, err
-			}
-			token, secrets, err := own.Expand(context.Background(), v.Auth.Token)
-			if err != nil {
-				return nil, config.Problems{cfg.Problem("vault.auth.token", 0, err.Error(), "")}
-			}
-			for _, s := range secrets {
-				masks.Add(s.Name, s.Value)
-			}
-			o.Token = strings.TrimSpace(token)
-		}
+		o.Token = v.Auth.Token
 	}
 	return vault.New(o)
 }
