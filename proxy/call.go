@@ -117,6 +117,7 @@ func (k *call) find(find func(*view) *capability) error {
 	f := k.x.s.fleet
 	k.c = find(f.view())
 	if k.c == nil {
+		k.x.waits()
 		k.x.s.gather(k.x.ctx)
 		if k.c = find(f.view()); k.c == nil {
 			return nil
@@ -126,6 +127,7 @@ func (k *call) find(find func(*view) *capability) error {
 		k.link = l
 		return nil
 	}
+	k.x.waits()
 	ctx, cancel := context.WithTimeout(k.x.ctx, k.c.conn.timeout())
 	defer cancel()
 	for range 3 {
@@ -319,6 +321,7 @@ const maxStretch = 20
 // await waits for the server's answer. stopped is a response that ends this request
 // while the call may go on: what the server asks is put to a modern client so.
 func (k *call) await(up *upcall) (m *jsonrpc.Message, stopped answer, err error) {
+	k.x.waits()
 	l, limit := up.link, k.c.conn.timeout()
 	began := time.Now()
 	timer := time.NewTimer(limit)

@@ -21,8 +21,9 @@ type Exchange struct {
 	ctx  context.Context
 	stop context.CancelCauseFunc
 
-	entered    bool // counted by the relay as under way
-	registered bool // stands in the session's exchanges
+	onWait     func() // see OnWait
+	entered    bool   // counted by the relay as under way
+	registered bool   // stands in the session's exchanges
 	refused    answer
 
 	row    *method
@@ -61,6 +62,19 @@ func (x *Exchange) cancel(cause error) { x.stop(cause) }
 func (x *Exchange) wasCancelled() bool {
 	_, ok := context.Cause(x.ctx).(*cancelError)
 	return ok
+}
+
+// OnWait has f called before the request waits for anything: a server, a person, or a pipe
+// that is full. A transport that runs requests where it reads them goes on reading
+// elsewhere then. It must be called before Run; f is called at most once, by Run.
+func (x *Exchange) OnWait(f func()) { x.onWait = f }
+
+// waits says that the request is about to wait.
+func (x *Exchange) waits() {
+	if f := x.onWait; f != nil {
+		x.onWait = nil
+		f()
+	}
 }
 
 // Run does the request and sends its response, unless the client cancelled it.
@@ -116,6 +130,9 @@ func (x *Exchange) do() answer {
 	x.index()
 	if a := x.era(); a.raw != nil {
 		return a
+	}
+	if x.m.Method != "tools/call" {
+		x.waits() // tools/call says itself where it does
 	}
 	return x.row.request(x)
 }

@@ -391,15 +391,14 @@ func (l *link) prepare(method string, x *Exchange) *upcall {
 func (l *link) launch(up *upcall, raw []byte, declared []schema.HeaderParam) {
 	out := upstream.Outgoing{Raw: raw, ID: up.id, Header: l.headers(up.method, raw, declared)}
 	if !l.http {
-		within := l.conn.ctx
+		patience := patience{Context: l.conn.ctx, limit: l.conn.timeout()}
 		if x := up.client.Load(); x != nil {
-			within = x.ctx
+			patience.Context, patience.x = x.ctx, x
 		}
-		ctx, cancel := context.WithTimeout(within, l.conn.timeout())
-		defer cancel()
-		if err := l.send(ctx, out); err != nil {
+		if err := l.send(&patience, out); err != nil {
 			up.fail(err)
 		}
+		patience.end()
 		return
 	}
 	ctx, stop := context.WithCancel(l.conn.ctx)
@@ -410,6 +409,40 @@ func (l *link) launch(up *upcall, raw []byte, declared []schema.HeaderParam) {
 			up.fail(err)
 		}
 	}()
+}
+
+// patience is the context of a write that almost never waits: its time limit is set, and
+// the exchange told that it waits, only when somebody looks whether it is over.
+type patience struct {
+	context.Context
+	limit  time.Duration
+	x      *Exchange // may be nil
+	timed  context.Context
+	cancel context.CancelFunc
+}
+
+// Done starts the time limit. Like Err, it is for the writing goroutine.
+func (p *patience) Done() <-chan struct{} {
+	if p.timed == nil {
+		if p.x != nil {
+			p.x.waits()
+		}
+		p.timed, p.cancel = context.WithTimeout(p.Context, p.limit)
+	}
+	return p.timed.Done()
+}
+
+func (p *patience) Err() error {
+	if p.timed != nil {
+		return p.timed.Err()
+	}
+	return p.Context.Err()
+}
+
+func (p *patience) end() {
+	if p.cancel != nil {
+		p.cancel()
+	}
 }
 
 func (l *link) send(ctx context.Context, m upstream.Outgoing) error {

@@ -294,6 +294,7 @@ func (x *Exchange) approve(k *call, d rules.Decision) answer {
 	if !can(x.identity.caps, "elicitation/create", nil) {
 		return k.refuse(rules.Ask, d.Rule, d.Message+" This client cannot ask its user (it does not support elicitation), so the call was not made. Use a client that does, or have the policy changed.")
 	}
+	x.waits()
 	params := k.approvalParams(d)
 	if x.modern {
 		c := &chain{Approval: true}
@@ -524,6 +525,7 @@ func (p *parked) drop(reason string) {
 // unpark takes a parked call up again with the client's answers. What the client left
 // out is asked again.
 func (k *call) unpark() answer {
+	k.x.waits()
 	p := k.x.s.relay.takeParked(k.chain.Parked)
 	if p == nil {
 		return k.x.fail(jsonrpc.CodeInvalidParams, "requestState was refused: the call that it belongs to has ended; make the call again without it", nil)

@@ -70,7 +70,7 @@ func Stdio(ctx context.Context, s *proxy.Session, in io.Reader, out io.Writer, o
 	}
 	c := &stdio{
 		s: s, o: o, lines: newLineReader(in, o.MaxMessage), out: out,
-		slots: make(chan struct{}, o.MaxRequests), ended: make(chan struct{}), broken: make(chan struct{}),
+		slots: make(chan struct{}, o.MaxRequests), turn: make(chan struct{}), ended: make(chan struct{}), broken: make(chan struct{}),
 	}
 	var cancel context.CancelFunc
 	c.ctx, cancel = context.WithCancel(context.WithoutCancel(ctx))
@@ -109,6 +109,9 @@ type stdio struct {
 	mu  sync.Mutex // guards writing
 	out io.Writer
 	buf []byte
+
+	turn chan struct{} // hands the reading to a goroutine that waits for it
+	idle atomic.Int32  // goroutines that wait for it
 
 	stopping atomic.Bool
 	once     sync.Once
@@ -160,9 +163,11 @@ func (c *stdio) drain(limit time.Duration, over, stop <-chan struct{}) {
 	}
 }
 
-// read reads messages until one is a request. The goroutine that read it runs it and
-// leaves the reading to a new one: so the request, which somebody waits for, is not
-// delayed by a change of goroutine, and of thread.
+// read reads messages. The goroutine that read a request runs it and, before it waits for
+// anything, leaves the reading to another one: so the request, which somebody waits for, is
+// not delayed by a change of goroutine, and of thread. When it is done it waits for its turn
+// to read again, since its stack has grown to what a request takes and a new one's would
+// have to grow anew.
 func (c *stdio) read() {
 	for {
 		line, err := c.lines.next()
@@ -199,14 +204,41 @@ func (c *stdio) read() {
 			x.Run() // what the client sends next, without waiting for the answer, is to find it done
 			<-c.slots
 		case x != nil:
-			go c.read()
+			left := false
+			x.OnWait(func() {
+				left = true
+				select {
+				case c.turn <- struct{}{}:
+				default:
+					go c.read()
+				}
+			})
 			x.Run()
 			<-c.slots
-			return
+			if left && !c.await() {
+				return
+			}
 		case m.Kind == jsonrpc.Request:
 			c.Send(proxy.Outgoing{Raw: jsonrpc.NewError(m.At(m.ID), jsonrpc.CodeInternal, unchecked, nil)})
 			<-c.slots
 		}
+	}
+}
+
+// maxIdle bounds the goroutines that wait for their turn to read.
+const maxIdle = 32
+
+// await waits until this goroutine is to read; false means that it is not needed.
+func (c *stdio) await() bool {
+	defer c.idle.Add(-1)
+	if c.idle.Add(1) > maxIdle {
+		return false
+	}
+	select {
+	case <-c.turn:
+		return true
+	case <-c.ended:
+		return false
 	}
 }
 
