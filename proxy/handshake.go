@@ -11,7 +11,7 @@ import (
 
 // settleTime is how long the first answer waits for servers to say what they offer.
 // Clients give up on slow answers, and one slow server must not delay them.
-const settleTime = 40 * time.Millisecond
+const settleTime = 20 * time.Millisecond
 
 // initialize answers a legacy client from what the servers offer.
 func (x *Exchange) initialize() answer {
