@@ -20,7 +20,9 @@ type call struct {
 	c      *capability
 	link   *link
 	target string // the capability's name for records
+	lookup func(*view) *capability
 	args   []byte // raw arguments; nil if there are none
+	shown  []byte // what a person and the record see of what the agent chose
 	chain  *chain // what an earlier round trip of this call left, or nil
 	record string // id of the audit record
 	began  time.Time
@@ -66,6 +68,11 @@ func (x *Exchange) readResource() answer {
 // complete completes an argument of a prompt or of a resource template.
 func (x *Exchange) complete() answer {
 	ref := x.param("ref")
+	for _, member := range []string{"ref", "argument", "context"} {
+		if refNames.Clash(x.m.Raw, x.param(member)) != "" {
+			return x.fail(jsonrpc.CodeInvalidParams, "a name in the params equals another or a known one but for upper and lower case", nil)
+		}
+	}
 	name, isPrompt := jsonrpc.GetString(x.m.At(ref), "name")
 	uri, isTemplate := jsonrpc.GetString(x.m.At(ref), "uri")
 	if isPrompt == isTemplate {
@@ -85,10 +92,16 @@ func (x *Exchange) complete() answer {
 	return x.through(nil, name+uri, find, jsonrpc.CodeInvalidParams, "Unknown reference")
 }
 
+// refNames are the names inside the params of completion/complete.
+var refNames = jsonrpc.NewNames("type", "name", "title", "uri", "value", "arguments")
+
 // through takes a call along the whole path.
 func (x *Exchange) through(args []byte, target string, find func(*view) *capability, code int, unknown string) answer {
-	k := &call{x: x, args: args, target: target, began: time.Now()}
-	if err := k.find(find); err != nil {
+	k := &call{x: x, args: args, shown: args, target: target, lookup: find, began: time.Now()}
+	if x.m.Method != "tools/call" {
+		k.shown = jsonrpc.DropMembers(x.m.At(x.m.Params), func(n string) bool { return n == "_meta" || n == "requestState" || n == "inputResponses" })
+	}
+	if err := k.find(); err != nil {
 		return k.unavailable(err)
 	}
 	if k.c == nil {
@@ -96,25 +109,62 @@ func (x *Exchange) through(args []byte, target string, find func(*view) *capabil
 		return k.turnAway(code, unknown)
 	}
 	if a := k.open(); a.raw != nil {
-		return a
+		return k.abort(a)
 	}
-	if err := k.validate(); err != nil {
-		return k.refuse(rules.Deny, "schema", err.Error())
-	}
-	if a := k.decide(); a.raw != nil {
-		return a
+	if a := k.judge(); a.raw != nil {
+		return k.abort(a)
 	}
 	if err := k.intend(); err != nil {
-		return k.withhold(err)
+		return k.abort(k.withhold(err))
 	}
-	x.s.calls.Add(1)
+	if !k.chain.counted() {
+		x.s.calls.Add(1)
+	}
 	return k.perform()
+}
+
+// abort gives up a parked call that this one was to go on with, unless it was parked anew.
+func (k *call) abort(a answer) answer {
+	if k.chain != nil && k.chain.parked != nil {
+		k.chain.parked.drop("the call was refused")
+	}
+	return a
+}
+
+// judge checks the arguments and decides, anew after a person's time to think: the answer
+// is judged under the policy in force and for the definition that was shown.
+func (k *call) judge() answer {
+	for asked := false; ; {
+		if err := k.validate(); err != nil {
+			return k.refuse(rules.Deny, "schema", err.Error())
+		}
+		before := k.c.digest
+		a, waited := k.decide()
+		if a.raw != nil || !waited || asked {
+			return a
+		}
+		asked = true
+		if a := k.again(before); a.raw != nil {
+			return a
+		}
+	}
+}
+
+// again finds the capability anew after a wait; it must be what it was.
+func (k *call) again(before [32]byte) answer {
+	if err := k.find(); err != nil {
+		return k.unavailable(err)
+	}
+	if k.c == nil || k.c.digest != before {
+		return k.refuse(rules.Deny, "definition", "The definition changed while the call waited, so it was not made. Look at the list again.")
+	}
+	return answer{}
 }
 
 // find finds the capability among those visible to this session, in lists that are as new
 // as the server's last word.
-func (k *call) find(find func(*view) *capability) error {
-	f := k.x.s.fleet
+func (k *call) find() error {
+	f, find := k.x.s.fleet, k.lookup
 	k.c = find(f.view())
 	if k.c == nil {
 		k.x.waits()
@@ -158,29 +208,37 @@ func (k *call) validate() error {
 	return k.c.input.Check(k.args, k.c.open)
 }
 
-// decide asks the policy, and a person where the policy says so.
-func (k *call) decide() answer {
+// decide asks the policy, and a person where the policy says so. waited says that a person
+// said yes just now.
+func (k *call) decide() (a answer, waited bool) {
 	x, s := k.x, k.x.s
-	d := k.c.entry.Decide(rules.Call{Args: k.args, Session: rules.Session{Calls: int(s.calls.Load()), Started: s.started}})
+	what := rules.Call{Args: k.args, Session: rules.Session{Calls: int(s.calls.Load()), Started: s.started}}
+	d := k.c.entry.Decide(what)
+	for _, e := range k.c.also {
+		if other := e.Decide(what); other.Action > d.Action {
+			d = other
+		}
+	}
 	if d.Failed != nil {
 		s.relay.log.Warn().Str("rule", d.Rule).Str("reason", s.relay.redact.Text(d.Failed.Error())).Msg("a rule failed: the call is denied")
 	}
 	switch {
 	case d.Action == rules.Deny:
-		return k.refuse(rules.Deny, d.Rule, d.Message)
+		return k.refuse(rules.Deny, d.Rule, d.Message), false
 	case d.Action == rules.Ask && (k.chain == nil || !k.chain.Approved):
-		return x.approve(k, d)
+		a = x.approve(k, d)
+		return a, a.raw == nil
 	case d.Action == rules.Ask:
 		k.approvedBy = d.Rule
 	}
 	k.decided = d.Rule
-	return answer{}
+	return answer{}, false
 }
 
 // intend writes the record of intent.
 func (k *call) intend() error {
 	rec := k.newRecord("intent")
-	rec.Action, rec.Arguments, rec.BytesIn = "allow", k.args, len(k.x.m.Raw)
+	rec.Action, rec.Arguments, rec.BytesIn = "allow", k.shown, len(k.x.m.Raw)
 	rec.Rule = k.decided
 	if k.approvedBy != "" {
 		rec.Rule, rec.Reason = k.approvedBy, "approved by the user"
@@ -207,9 +265,12 @@ func (k *call) perform() answer {
 	for round := 0; ; round++ {
 		var up *upcall
 		if k.chain != nil && k.chain.parked != nil {
-			up = k.chain.parked.up
+			p := k.chain.parked
+			if a := k.deliver(p); a.raw != nil {
+				return k.outcome(a, 0, nil)
+			}
 			k.chain.parked = nil
-			up.client.Store(x)
+			up = p.up
 		} else {
 			up = k.link.prepare(x.m.Method, x)
 			raw, err := k.forward(up)
@@ -228,8 +289,15 @@ func (k *call) perform() answer {
 		case m.Kind == jsonrpc.Failure:
 			return k.outcome(x.relayError(m, k.link), len(m.Raw), nil)
 		}
+		before := k.c.digest
 		a, again := k.received(m, round)
 		if !again {
+			return k.outcome(a, len(m.Raw), nil)
+		}
+		if a = k.again(before); a.raw == nil {
+			a = k.judge()
+		}
+		if a.raw != nil {
 			return k.outcome(a, len(m.Raw), nil)
 		}
 	}
@@ -260,8 +328,8 @@ func (k *call) forward(up *upcall) ([]byte, error) {
 		if k.chain.HasState {
 			params = jsonrpc.SetMember(params, "requestState", jsonrpc.Quote(k.chain.State))
 		}
-		if len(k.chain.responses) > 0 {
-			params = jsonrpc.SetMember(params, "inputResponses", k.chain.responses)
+		if len(k.chain.Responses) > 0 {
+			params = jsonrpc.SetMember(params, "inputResponses", k.chain.Responses)
 		}
 	}
 	return jsonrpc.SetMember(raw, "params", params), nil
@@ -364,6 +432,7 @@ func (k *call) await(up *upcall) (m *jsonrpc.Message, stopped answer, err error)
 				continue
 			}
 			l.abandon(up, "time limit")
+			go l.suspect(began)
 			return nil, answer{}, fmt.Errorf("server %s did not answer within its time limit of %s", l.conn.name, limit)
 		}
 	}
@@ -454,7 +523,7 @@ func (k *call) unavailable(err error) answer {
 // refuse records a decision against the call and tells the client.
 func (k *call) refuse(action rules.Action, rule, message string) answer {
 	rec := k.newRecord("refusal")
-	rec.Action, rec.Rule, rec.Reason, rec.Arguments, rec.BytesIn = action.String(), rule, message, k.args, len(k.x.m.Raw)
+	rec.Action, rec.Rule, rec.Reason, rec.Arguments, rec.BytesIn = action.String(), rule, message, k.shown, len(k.x.m.Raw)
 	if err := k.x.s.relay.audit.Write(&rec); err != nil {
 		return k.withhold(err)
 	}
@@ -517,10 +586,13 @@ func (x *Exchange) passUnknown() answer {
 	}
 	x.s.gather(x.ctx)
 	links := x.s.fleet.links()
-	if len(links) != 1 {
+	if jsonrpc.NewNames().Clash(x.m.Raw, x.m.Params) != "" {
+		return x.fail(jsonrpc.CodeInvalidParams, "a name in the params equals another but for upper and lower case", nil)
+	}
+	if len(links) != 1 || len(x.s.fleet.all()) != 1 {
 		return x.fail(jsonrpc.CodeInternal, "a method outside the specification can only be passed on where exactly one server is connected", nil)
 	}
-	k := &call{x: x, target: x.m.Method, link: links[0], began: time.Now(), args: x.m.At(x.m.Params),
+	k := &call{x: x, target: x.m.Method, link: links[0], began: time.Now(), shown: x.m.At(x.m.Params),
 		c: &capability{conn: links[0].conn, name: x.m.Method, exposed: x.m.Method, kind: rules.Prompt}}
 	if err := k.intend(); err != nil {
 		return k.withhold(err)

@@ -129,6 +129,13 @@ func (c *catalog) get(ctx context.Context, k listKind) ([]item, error) {
 var definitionNames = jsonrpc.NewNames("name", "title", "description", "inputSchema", "outputSchema", "annotations", "icons",
 	"_meta", "execution", "uri", "uriTemplate", "mimeType", "size", "arguments")
 
+// How often a list is fetched again at once when it changes while it is fetched, and the
+// pause before the next time after that.
+const (
+	maxRefreshes = 3
+	refreshPause = time.Second
+)
+
 // refresh fetches lists again after the server said that they changed. Until it is done,
 // calls wait in fresh.
 func (c *catalog) refresh(kinds []listKind, then func(error)) {
@@ -142,13 +149,14 @@ func (c *catalog) refresh(kinds []listKind, then func(error)) {
 	c.pending = pending
 	c.mu.Unlock()
 	go func() {
-		for {
+		for round := 1; ; round++ {
 			ctx, cancel := context.WithTimeout(c.link.conn.ctx, defaultTimeout)
 			err := c.fetch(ctx, kinds...)
 			cancel()
 			c.mu.Lock()
-			if c.again && err == nil {
-				c.again = false
+			again := c.again && err == nil
+			c.again = false
+			if again && round < maxRefreshes {
 				kinds = listKinds
 				c.mu.Unlock()
 				continue
@@ -157,6 +165,9 @@ func (c *catalog) refresh(kinds []listKind, then func(error)) {
 			c.mu.Unlock()
 			close(pending)
 			then(err)
+			if again { // it changes its lists without end: it is followed at a walk
+				time.AfterFunc(refreshPause, func() { c.refresh(listKinds, then) })
+			}
 			return
 		}
 	}()
@@ -232,7 +243,7 @@ func (l *link) audience() []*Session { return l.conn.fleet.members() }
 // for the first server to come up, a little for the others after that.
 const (
 	listWait      = 5 * time.Second
-	listWaitOther = 500 * time.Millisecond
+	listWaitOther = time.Second
 )
 
 // gather waits until the lists can be answered without leaving a server out that is about

@@ -64,12 +64,10 @@ func (r *Relay) pool(s *Session, who identity) {
 	}
 	r.mu.Unlock()
 	f.identify(who)
+	s.fleet = f
 	f.join(s)
 	r.shared.join(s)
-	f.adopt(r.current.Load())
-	s.mu.Lock()
-	s.fleet = f
-	s.mu.Unlock()
+	f.adopt()
 }
 
 // poolOf returns some connections that a principal's nameless requests use, or nil.
@@ -167,9 +165,10 @@ func (f *fleet) identify(who identity) {
 	}
 }
 
-// adopt brings the connections in line with a configuration.
-func (f *fleet) adopt(gen *generation) {
+// adopt brings the connections in line with the configuration in force.
+func (f *fleet) adopt() {
 	f.mu.Lock()
+	gen := f.relay.current.Load()
 	if f.closed {
 		f.mu.Unlock()
 		return
@@ -309,6 +308,11 @@ const (
 
 func (c *conn) run() {
 	defer close(c.done)
+	defer func() {
+		if fault := recover(); fault != nil {
+			c.fleet.relay.fault(fault)
+		}
+	}()
 	delay := leastDelay
 	for {
 		began := time.Now()

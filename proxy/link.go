@@ -37,6 +37,9 @@ type link struct {
 	err    error
 	lastID int64
 	calls  map[int64]*upcall
+	ghosts map[int64]time.Time // calls given up that the server may still be busy with, and until when
+	heard  atomic.Int64        // unix nanoseconds of the last message from the server
+	asked  atomic.Bool         // a check whether the server is alive is under way
 
 	catalog catalog
 	listens listenState
@@ -62,6 +65,7 @@ type upcall struct {
 	failed chan error               // or why there will be none
 	asks   chan *serverRequest      // what the server asks meanwhile, for a modern client
 	beat   atomic.Int64             // unix nanoseconds of the last progress
+	parked atomic.Bool              // it waits for the client's next request
 	client atomic.Pointer[Exchange] // the request of the client that it serves, nil for the firewall's own
 	stop   context.CancelFunc       // ends the HTTP stream
 }
@@ -462,6 +466,47 @@ func (l *link) notify(raw []byte) {
 	}
 }
 
+// later is notify for what a client sends: a server that does not read must not keep the
+// client's other messages waiting. When too many wait already, it is dropped.
+func (l *link) later(raw []byte) {
+	if l.asking.Add(1) > maxAsking {
+		l.asking.Add(-1)
+		return
+	}
+	go func() {
+		defer l.asking.Add(-1)
+		l.notify(raw)
+	}()
+}
+
+// aliveTime is what a server gets to show that it is alive.
+const aliveTime = 5 * time.Second
+
+// suspect ends the link, so that the server is started again, if it has said nothing since
+// a call that ran into its time limit was sent and does not answer a ping either.
+func (l *link) suspect(since time.Time) {
+	if l.http || time.Unix(0, l.heard.Load()).After(since) || l.asked.Swap(true) {
+		return
+	}
+	defer l.asked.Store(false)
+	method := "ping"
+	if l.modern {
+		method = "server/discover"
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		l.request(method, nil) // any answer will do; none, and the link's end, come to the same
+	}()
+	select {
+	case <-done:
+	case <-time.After(aliveTime):
+		if !time.Unix(0, l.heard.Load()).After(since) {
+			l.end(errors.New("it has stopped answering"))
+		}
+	}
+}
+
 // request makes a request of the firewall's own and returns its response.
 func (l *link) request(method string, params []byte) (*jsonrpc.Message, error) {
 	if l.modern {
@@ -508,6 +553,12 @@ func (l *link) abandon(up *upcall, reason string) {
 	l.mu.Lock()
 	_, open := l.calls[up.id]
 	delete(l.calls, up.id)
+	if open && !l.http {
+		if l.ghosts == nil {
+			l.ghosts = map[int64]time.Time{}
+		}
+		l.ghosts[up.id] = time.Now().Add(stateTTL)
+	}
 	l.mu.Unlock()
 	if !open {
 		return
@@ -531,12 +582,25 @@ func (l *link) call(id int64) *upcall {
 }
 
 // sole returns the only client's request under way, or nil if there is none or several:
-// what a server sends without saying for which call can then belong to it alone.
+// what a server sends without saying for which call can then belong to it alone. Where
+// several sessions use the connection, a call that was given up or waits for its client
+// counts too, since the server may go on with it.
 func (l *link) sole() *upcall {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	shared := !l.conn.fleet.owner
+	for id, until := range l.ghosts {
+		if time.Now().After(until) {
+			delete(l.ghosts, id)
+		} else if shared {
+			return nil
+		}
+	}
 	var only *upcall
 	for _, up := range l.calls {
+		if shared && up.parked.Load() {
+			return nil
+		}
 		if up.client.Load() == nil {
 			continue
 		}
@@ -555,6 +619,7 @@ func (l *link) receive(m *jsonrpc.Message, origin int64) {
 			l.conn.fleet.relay.fault(fault)
 		}
 	}()
+	l.heard.Store(time.Now().UnixNano())
 	m, err := l.conn.fleet.relay.scrub(m, l.limits())
 	if err != nil {
 		l.conn.log.Error().Err(err).Msg("message of the server withheld")
@@ -571,6 +636,9 @@ func (l *link) receive(m *jsonrpc.Message, origin int64) {
 			id, ok = origin, origin != 0
 		}
 		up := l.call(id)
+		l.mu.Lock()
+		delete(l.ghosts, id)
+		l.mu.Unlock()
 		if !ok || up == nil || origin != 0 && origin != id {
 			l.conn.log.Warn().Str("id", bounded(string(m.At(m.ID)))).Msg("answer of the server dropped: it belongs to no request under way")
 			return
@@ -610,7 +678,12 @@ func (l *link) early(m *jsonrpc.Message) {
 		l.conn.log.Debug().Str("method", bounded(m.Method)).Msg("notification before the end of the handshake dropped")
 		return
 	}
+	if l.asking.Add(1) > maxAsking {
+		l.asking.Add(-1)
+		return
+	}
 	go func() {
+		defer l.asking.Add(-1)
 		select {
 		case <-l.opened:
 		case <-l.gone:

@@ -53,7 +53,7 @@ func init() {
 		{name: "tools/call", params: names("name", "arguments", "inputResponses", "requestState", "task"), request: (*Exchange).callTool},
 		{name: "resources/read", params: names("uri", "inputResponses", "requestState"), request: (*Exchange).readResource},
 		{name: "prompts/get", params: names("name", "arguments", "inputResponses", "requestState"), request: (*Exchange).getPrompt},
-		{name: "completion/complete", params: names("ref", "argument", "context"), request: (*Exchange).complete},
+		{name: "completion/complete", params: names("ref", "argument", "context", "inputResponses", "requestState"), request: (*Exchange).complete},
 
 		{name: "resources/subscribe", params: names("uri"), request: (*Exchange).subscribe},
 		{name: "resources/unsubscribe", params: names("uri"), request: (*Exchange).unsubscribe},

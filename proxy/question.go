@@ -198,15 +198,26 @@ func (x *Exchange) approve(k *call, d rules.Decision) answer {
 		return k.refuse(rules.Ask, d.Rule, d.Message+" This client cannot ask its user (it does not support elicitation), so the call was not made. Use a client that does, or have the policy changed.")
 	}
 	x.waits()
+	if x.modern && x.m.Method == "completion/complete" {
+		return k.refuse(rules.Ask, d.Rule, d.Message+" The protocol has no way to ask for a completion, so it was not made.")
+	}
 	params := k.approvalParams(d)
 	if x.modern {
-		c := &chain{Approval: true}
+		c := &chain{}
 		if k.chain != nil {
-			c.State, c.HasState, c.Asked = k.chain.State, k.chain.HasState, k.chain.Asked
+			*c = *k.chain
+			c.parked, c.Asked = nil, nil
 		}
+		c.Approval = true
 		state, err := k.seal(c)
 		if err != nil {
 			return k.withhold(err)
+		}
+		if k.chain != nil && k.chain.parked != nil {
+			if a := k.hold(k.chain.Parked, k.chain.parked); a.raw != nil {
+				return a
+			}
+			k.chain.parked = nil // it waits again
 		}
 		request := append(append([]byte(`{"`+approvalKey+`":{"method":"elicitation/create","params":`), params...), "}}"...)
 		return x.inputRequiredResult(request, state)
@@ -222,8 +233,10 @@ func (x *Exchange) approve(k *call, d rules.Decision) answer {
 	case !accepted(result):
 		return k.declined(d.Rule)
 	}
-	k.chain = &chain{Approved: true}
-	k.approvedBy = d.Rule
+	if k.chain == nil {
+		k.chain = &chain{}
+	}
+	k.chain.Approved = true
 	return answer{}
 }
 
@@ -237,8 +250,9 @@ const maxShown = 2000
 // approvalParams is the form that asks a person about exactly this call.
 func (k *call) approvalParams(d rules.Decision) []byte {
 	var b strings.Builder
-	fmt.Fprintf(&b, "Allow server %s to run %s?\n", k.c.conn.name, bounded(k.c.name))
-	args := string(k.args)
+	verb := map[string]string{"tools/call": "run", "resources/read": "be read at", "prompts/get": "give the prompt", "completion/complete": "complete"}[k.x.m.Method]
+	fmt.Fprintf(&b, "Allow server %s to %s %s?\n", k.c.conn.name, verb, bounded(k.c.name))
+	args := string(k.shown)
 	if args == "" {
 		args = "{}"
 	}
@@ -282,7 +296,7 @@ func (k *call) inputRequired(m *jsonrpc.Message, round int) (a answer, again boo
 	if round == maxRounds || x.m.Method == "completion/complete" {
 		return k.failure("the server keeps asking for input and was given up", nil), false
 	}
-	next := &chain{Approved: k.chain != nil && k.chain.Approved}
+	next := &chain{Approved: k.chain != nil && k.chain.Approved, Counted: true}
 	next.State, next.HasState = jsonrpc.GetString(m.At(m.Result), "requestState")
 	requests := []byte("{}")
 	for name, value := range jsonrpc.Members(m.Raw, jsonrpc.Find(m.Raw, m.Result, "inputRequests")) {
@@ -326,7 +340,7 @@ func (k *call) inputRequired(m *jsonrpc.Message, round int) (a answer, again boo
 		if failed != nil {
 			return k.failure("the call was not finished: the client did not answer what the server asked ("+bounded(method)+")", nil), false
 		}
-		next.responses = jsonrpc.SetMember(next.responses, key, result)
+		next.Responses = jsonrpc.SetMember(next.Responses, key, result)
 	}
 	k.chain = next
 	return answer{}, true
@@ -334,14 +348,15 @@ func (k *call) inputRequired(m *jsonrpc.Message, round int) (a answer, again boo
 
 var requestNames = jsonrpc.NewNames("method", "params")
 
-// maxParked bounds the calls that wait at once.
-const maxParked = 1000
+// maxParked bounds the calls of one principal that wait at once.
+const maxParked = 200
 
 // parked is a call to a legacy server that asked something in its middle, while the
 // modern client that made the call was given the question as a result. It waits for the
 // client's next request.
 type parked struct {
 	up    *upcall
+	s     *Session
 	open  map[string]*serverRequest // by the key that the client was given
 	timer *time.Timer
 }
@@ -349,9 +364,9 @@ type parked struct {
 // park puts a call aside and returns the result that asks the client. The empty answer
 // means that the question was refused and the call goes on.
 func (k *call) park(up *upcall, first *serverRequest) answer {
-	p := &parked{up: up, open: map[string]*serverRequest{}}
+	p := &parked{up: up, s: k.x.s, open: map[string]*serverRequest{}}
 	requests := []byte("{}")
-	next := &chain{Approved: k.chain != nil && k.chain.Approved, Parked: strings.ToLower(newID())}
+	next := &chain{Approved: k.chain != nil && k.chain.Approved, Counted: true, Parked: strings.ToLower(newID())}
 	add := func(q *serverRequest) {
 		params, err := k.c.conn.vet(q.m.Method, q.m.At(q.m.Params))
 		if err != nil || !can(k.x.identity.caps, q.m.Method, params) {
@@ -388,25 +403,53 @@ func (k *call) shelve(p *parked, next *chain, requests []byte) answer {
 		p.drop("internal error")
 		return k.withhold(err)
 	}
+	if a := k.hold(next.Parked, p); a.raw != nil {
+		return a
+	}
+	return k.x.inputRequiredResult(requests, state)
+}
+
+// hold keeps a call until the client's next request names it.
+func (k *call) hold(id string, p *parked) answer {
 	r := k.x.s.relay
 	p.up.client.Store(nil)
+	p.up.parked.Store(true)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	mine := 0
+	for _, other := range r.parked {
+		if other.s.peer.Principal == p.s.peer.Principal {
+			mine++
+		}
+	}
+	if mine >= maxParked {
+		go p.drop("too many calls wait for input")
+		return k.failure("too many calls wait for their user's input: finish some of them first", nil)
+	}
 	p.timer = time.AfterFunc(stateTTL, func() {
-		if r.takeParked(next.Parked) != nil {
+		if r.takeParked(id) != nil {
 			p.drop("the client did not answer in time")
 		}
 	})
+	r.parked[id] = p
+	return answer{}
+}
+
+// dropParked gives up the calls of a session that wait for a request of its.
+func (r *Relay) dropParked(s *Session) {
+	var gone []*parked
 	r.mu.Lock()
-	full := len(r.parked) >= maxParked
-	if !full {
-		r.parked[next.Parked] = p
+	for id, p := range r.parked {
+		if p.s == s {
+			delete(r.parked, id)
+			gone = append(gone, p)
+		}
 	}
 	r.mu.Unlock()
-	if full {
+	for _, p := range gone {
 		p.timer.Stop()
-		p.drop("too many calls wait for input")
-		return k.failure("too many calls wait for their user's input: finish some of them first", nil)
+		p.drop("the client is gone")
 	}
-	return k.x.inputRequiredResult(requests, state)
 }
 
 func (r *Relay) takeParked(id string) *parked {
@@ -425,8 +468,8 @@ func (p *parked) drop(reason string) {
 	p.up.link.abandon(p.up, reason)
 }
 
-// unpark takes a parked call up again with the client's answers. What the client left
-// out is asked again.
+// unpark takes a parked call up again. The client's answers are delivered to the server
+// only when the call was decided and recorded anew, in deliver.
 func (k *call) unpark() answer {
 	k.x.waits()
 	p := k.x.s.relay.takeParked(k.chain.Parked)
@@ -434,23 +477,29 @@ func (k *call) unpark() answer {
 		return k.x.fail(jsonrpc.CodeInvalidParams, "requestState was refused: the call that it belongs to has ended; make the call again without it", nil)
 	}
 	p.timer.Stop()
+	k.chain.parked = p
 	select {
 	case <-p.up.link.gone:
 		return k.failure("server "+k.c.conn.name+" ended while it waited for input", nil)
 	default:
 	}
-	for key, value := range jsonrpc.Members(k.chain.responses, jsonrpc.Span{End: len(k.chain.responses)}) {
-		name := jsonrpc.String(k.chain.responses[key.Start:key.End])
+	return answer{}
+}
+
+// deliver gives the server the client's answers. What the client left out is asked again:
+// then the call waits again, and the answer says so.
+func (k *call) deliver(p *parked) answer {
+	p.up.parked.Store(false)
+	p.up.client.Store(k.x)
+	given := k.chain.Responses
+	for key, value := range jsonrpc.Members(given, jsonrpc.Span{End: len(given)}) {
+		name := jsonrpc.String(given[key.Start:key.End])
 		if q := p.open[name]; q != nil {
-			q.answer(k.chain.responses[value.Start:value.End], nil)
+			q.answer(given[value.Start:value.End], nil)
 			delete(p.open, name)
 		}
 	}
-	if len(p.open) == 0 {
-		k.chain.parked = p
-		return answer{}
-	}
-	next := &chain{Approved: k.chain.Approved, Parked: k.chain.Parked}
+	next := &chain{Approved: k.chain.Approved, Counted: true, Parked: k.chain.Parked}
 	requests := []byte("{}")
 	for key, q := range p.open {
 		params, err := k.c.conn.vet(q.m.Method, q.m.At(q.m.Params))
@@ -463,5 +512,9 @@ func (k *call) unpark() answer {
 		requests = jsonrpc.SetMember(requests, key, jsonrpc.SetMember(request, "params", params))
 		next.Asked = append(next.Asked, key)
 	}
+	if len(p.open) == 0 {
+		return answer{}
+	}
+	k.chain.parked = nil
 	return k.shelve(p, next, requests)
 }

@@ -76,6 +76,7 @@ type Relay struct {
 	eras     map[string]map[bool]bool // by server and era (modern or not): whether it has it
 	closing  bool
 
+	naming   sync.Mutex // one named session is opened at a time
 	inflight sync.WaitGroup
 	ctx      context.Context
 	stop     context.CancelFunc
@@ -145,7 +146,7 @@ func compile(cfg *config.Config) (*generation, error) {
 
 // Start connects the servers that say shared, so that they are up before the first
 // client comes.
-func (r *Relay) Start() { r.shared.adopt(r.current.Load()) }
+func (r *Relay) Start() { r.shared.adopt() }
 
 // Reload puts another configuration in force: whole, or not at all if it does not
 // compile. Servers whose configuration is unchanged keep running; clients are told that
@@ -157,9 +158,9 @@ func (r *Relay) Reload(cfg *config.Config) error {
 	}
 	r.current.Store(gen)
 	r.epoch.Add(1)
-	r.shared.adopt(gen)
+	r.shared.adopt()
 	for _, f := range r.fleets() {
-		f.adopt(gen)
+		f.adopt()
 		f.announce("tools", "resources", "prompts")
 	}
 	r.event("configuration reloaded", "", nil)
@@ -211,7 +212,7 @@ func (r *Relay) Open(p Peer) *Session {
 		s.Close()
 		return s
 	}
-	s.fleet.adopt(r.current.Load())
+	s.fleet.adopt()
 	r.event("session opened", "", s)
 	return s
 }
@@ -239,20 +240,25 @@ func (r *Relay) Stateless(p Peer) *Session {
 	if s != nil && s.live() {
 		return s
 	}
+	r.naming.Lock()
+	defer r.naming.Unlock()
+	r.mu.Lock()
+	s = r.named[key]
+	if s != nil && s.live() {
+		s.uses.Add(1)
+		r.mu.Unlock()
+		return s
+	}
+	r.mu.Unlock()
 	if !r.roomFor(p.Principal) {
 		return nil
 	}
 	s = r.Open(p)
 	s.uses.Add(1)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if other := r.named[key]; other != nil && other.live() {
-		other.uses.Add(1)
-		go s.Close()
-		return other
-	}
 	s.namedKey = key
+	r.mu.Lock()
 	r.named[key] = s
+	r.mu.Unlock()
 	return s
 }
 

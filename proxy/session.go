@@ -41,6 +41,8 @@ type Session struct {
 	listeners map[*listener]struct{} // subscriptions/listen streams of the client
 	watched   map[string]*conn       // resources/subscribe of the client: URI to server
 	listed    map[string]*view       // what the lists that the client fetched last were made of
+	listedAt  map[string]time.Time   // and when
+	changes   map[string]*change     // notifications of changed lists that are due, by kind
 	lastID    int64
 }
 
@@ -62,10 +64,15 @@ func clientName(info []byte) string {
 func (r *Relay) newSession(p Peer) *Session {
 	s := &Session{relay: r, id: rand.Text(), peer: p, started: time.Now(), done: make(chan struct{}),
 		exchanges: map[string]*Exchange{}, questions: map[string]*pending{}, listeners: map[*listener]struct{}{},
-		watched: map[string]*conn{}, listed: map[string]*view{}}
+		watched: map[string]*conn{}, listed: map[string]*view{}, listedAt: map[string]time.Time{}, changes: map[string]*change{}}
 	s.touch()
 	return s
 }
+
+// conns returns the connections that the session uses. A session made for one request has
+// none until it is read who the client is; whoever finds a session through a fleet finds it
+// set, since it is set before the session joins.
+func (s *Session) conns() *fleet { return s.fleet }
 
 // ID returns the session's unguessable id.
 func (s *Session) ID() string { return s.id }
@@ -141,6 +148,9 @@ func (s *Session) Close() {
 		q.settle(nil, jsonrpc.NewErrorObject(jsonrpc.CodeInternal, errClientGone.Error(), nil))
 	}
 	r := s.relay
+	if !s.single {
+		r.dropParked(s)
+	}
 	r.mu.Lock()
 	delete(r.sessions, s.id)
 	if r.named[s.namedKey] == s {
@@ -264,7 +274,7 @@ func (s *Session) progressed(m *jsonrpc.Message) {
 	if q == nil || q.link == nil || len(q.token) == 0 {
 		return
 	}
-	q.link.notify(m.Splice(jsonrpc.Edit{Span: token, New: q.token}))
+	q.link.later(m.Splice(jsonrpc.Edit{Span: token, New: q.token}))
 }
 
 func (s *Session) initialized(*jsonrpc.Message) {
@@ -279,7 +289,7 @@ func (s *Session) rootsChanged(*jsonrpc.Message) {
 	}
 	for _, l := range s.fleet.links() {
 		if !l.modern && !l.conn.fleet.shared && l.conn.cfg.Roots {
-			l.notify(jsonrpc.NewNotification("notifications/roots/list_changed", nil))
+			l.later(jsonrpc.NewNotification("notifications/roots/list_changed", nil))
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/mcpfirewall/mcpfirewall/internal/jsonrpc"
 )
 
@@ -22,10 +23,15 @@ type chain struct {
 	HasState bool     `json:"h,omitzero"`
 	State    string   `json:"s,omitzero"` // the server's own requestState
 	Parked   string   `json:"k,omitzero"` // names a call that waits at a legacy server
+	Counted  bool     `json:"c,omitzero"` // the session's calls count it already
 
-	parked    *parked
-	responses []byte // inputResponses for the server
+	Responses jsontext.Value `json:"r,omitzero"` // inputResponses for the server
+
+	parked *parked
 }
+
+// counted reports whether the session's calls count the chain already.
+func (c *chain) counted() bool { return c != nil && c.Counted }
 
 // approvalKey is the key of the firewall's own question.
 const approvalKey = "mcpfirewall/approval"
@@ -84,26 +90,26 @@ func (k *call) open() answer {
 	for _, key := range c.Asked {
 		asked[key] = true
 	}
-	var forServer []byte
 	for name, value := range jsonrpc.Members(x.m.Raw, responses) {
 		key := jsonrpc.String(x.m.At(name))
 		switch {
 		case c.Approval && key == approvalKey:
 			c.Approved = accepted(x.m.At(value))
 		case asked[key]:
-			forServer = jsonrpc.SetMember(forServer, key, x.m.At(value))
+			c.Responses = jsonrpc.SetMember(c.Responses, key, x.m.At(value))
 		default:
 			return x.fail(jsonrpc.CodeInvalidParams, "inputResponses holds an answer to a question that is not outstanding", nil)
 		}
 	}
-	c.responses = forServer
+	if c.Parked != "" {
+		if a := k.unpark(); a.raw != nil {
+			return a
+		}
+	}
 	if c.Approval && !c.Approved {
 		return k.declined("inputResponses")
 	}
 	c.Approval = false
-	if c.Parked != "" {
-		return k.unpark()
-	}
 	return answer{}
 }
 

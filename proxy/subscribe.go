@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -124,13 +125,46 @@ func (s *Session) listening() []*listener {
 // listChanged tells the client that a list changed: a modern one where it listens, and a
 // legacy one if so said.
 func (s *Session) listChanged(kind string, legacy bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	due := s.changes[kind]
+	if due == nil {
+		due = &change{}
+		s.changes[kind] = due
+		// Several servers that come up together make one notification, and none comes right
+		// behind the answer to a list, where clients are known to overlook it.
+		time.AfterFunc(max(announceDelay, announceGap-time.Since(s.listedAt[kind])), func() { s.announce(kind) })
+	}
+	due.legacy = due.legacy || legacy
+}
+
+// change is a notification that is due.
+type change struct{ legacy bool }
+
+// How long the notification of a changed list waits for others of its kind, and for how
+// long after an answer to that list there is none.
+const (
+	announceDelay = 20 * time.Millisecond
+	announceGap   = time.Second
+)
+
+// announce sends the notification that is due.
+func (s *Session) announce(kind string) {
+	s.mu.Lock()
+	due := s.changes[kind]
+	delete(s.changes, kind)
+	ended := s.ended
+	s.mu.Unlock()
+	if due == nil || ended {
+		return
+	}
 	raw := jsonrpc.NewNotification("notifications/"+kind+"/list_changed", nil)
 	for _, ls := range s.listening() {
 		if ls.lists[kind] {
 			ls.send(raw)
 		}
 	}
-	if legacy {
+	if due.legacy {
 		s.tell(raw)
 	}
 }
@@ -442,15 +476,17 @@ func (f *fleet) resource(v *view, uri string) *capability {
 		return c
 	}
 	var found *conn
+	var also []*rules.Entry
 	for _, c := range v.all {
-		if c.kind == rules.Resource && c.name == uri {
+		if c.kind == rules.Resource && strings.EqualFold(c.name, uri) {
 			return nil // it exists, and is hidden or collides
 		}
 		if c.kind == rules.Template && c.reason == "" && fits(c.name, uri) {
-			if found != nil && found != c.conn {
+			if found != nil && found != c.conn || c.entry.Hidden() {
 				return nil
 			}
 			found = c.conn
+			also = append(also, c.entry)
 		}
 	}
 	if conns := f.all(); found == nil && len(conns) == 1 {
@@ -459,7 +495,7 @@ func (f *fleet) resource(v *view, uri string) *capability {
 	if found == nil || devious(uri) {
 		return nil
 	}
-	c := &capability{kind: rules.Resource, conn: found, name: uri, exposed: uri,
+	c := &capability{kind: rules.Resource, conn: found, name: uri, exposed: uri, also: also,
 		entry: v.gen.policy.Bind(rules.Capability{Kind: rules.Resource, Server: found.name, Name: uri})}
 	if !c.visible() {
 		return nil
@@ -468,16 +504,43 @@ func (f *fleet) resource(v *view, uri string) *capability {
 }
 
 // devious reports whether a URI that no server listed could mean another place than its
-// text shows: patterns judge the text, servers resolve it.
+// text shows: patterns judge the text, servers resolve it. Only the plainest spelling of a
+// place passes (RFC 3986 §6).
 func devious(uri string) bool {
-	low := strings.ToLower(uri)
-	for _, trick := range []string{"/../", "/./", "%2e", "%2f", "%5c", "%00", `\`} {
-		if strings.Contains(low, trick) {
+	path, _, _ := strings.Cut(uri, "#")
+	path, _, _ = strings.Cut(path, "?")
+	low := strings.ToLower(path)
+	if strings.HasPrefix(low, "file:") && (!strings.HasPrefix(low, "file:///") || strings.HasPrefix(low, "file:////")) {
+		return true
+	}
+	for at := 0; ; at += 2 { // an empty segment; but a URI may hold another
+		i := strings.Index(low[at:], "//")
+		if i < 0 {
+			break
+		}
+		if at += i; at > 0 && low[at-1] != ':' && !strings.HasPrefix(low, "file:///") {
+			return true
+		}
+		if strings.HasPrefix(low, "file:///") && at > len("file:") {
 			return true
 		}
 	}
-	if strings.HasSuffix(low, "/..") || strings.HasSuffix(low, "/.") {
+	if strings.ContainsRune(path, '\\') || strings.Contains(low, "/./") || strings.Contains(low, "/../") || strings.HasSuffix(low, "/..") || strings.HasSuffix(low, "/.") {
 		return true
+	}
+	for i := strings.IndexByte(path, '%'); i >= 0; {
+		if i+3 > len(path) {
+			return true
+		}
+		c, err := strconv.ParseUint(path[i+1:i+3], 16, 8)
+		if err != nil || c < ' ' || strings.IndexByte("%/\\-._~", byte(c)) >= 0 || 'a' <= c|0x20 && c|0x20 <= 'z' || '0' <= c && c <= '9' {
+			return true
+		}
+		next := strings.IndexByte(path[i+1:], '%')
+		if next < 0 {
+			break
+		}
+		i += 1 + next
 	}
 	return strings.ContainsFunc(uri, func(r rune) bool { return r <= ' ' || r == 0x7f || hidden(r) })
 }

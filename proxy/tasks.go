@@ -106,13 +106,13 @@ func (x *Exchange) task() answer {
 	if err != nil {
 		return x.fail(jsonrpc.CodeInvalidParams, "Unknown task: "+err.Error(), nil)
 	}
-	k := &call{x: x, target: x.m.Method, began: time.Now()}
-	if err := k.find(func(v *view) *capability {
+	k := &call{x: x, target: x.m.Method, shown: x.m.At(x.m.Params), began: time.Now(), lookup: func(v *view) *capability {
 		if c := v.tools[ref.Tool]; c != nil && c.conn.name == ref.Server {
 			return c
 		}
 		return nil
-	}); err != nil {
+	}}
+	if err := k.find(); err != nil {
 		return x.failErr(err)
 	}
 	if k.c == nil {

@@ -24,7 +24,8 @@ type capability struct {
 	exposed string // to the client
 	raw     []byte // the definition under its exposed name
 	entry   *rules.Entry
-	digest  [32]byte // of the server's definition
+	also    []*rules.Entry // of the templates that a resource comes from
+	digest  [32]byte       // of the server's definition
 
 	input, output *schema.Schema
 	headers       []schema.HeaderParam
@@ -203,14 +204,16 @@ func (x *Exchange) listPrompts() answer   { return x.list(promptList) }
 func (x *Exchange) list(k listKind) answer {
 	s := x.s
 	s.gather(x.ctx)
+	fresh, cancel := context.WithTimeout(x.ctx, listWaitOther)
 	for _, l := range s.fleet.links() {
-		if err := l.catalog.fresh(x.ctx); err != nil {
-			x.s.relay.log.Warn().Err(err).Msg("list answered without a server")
+		if err := l.catalog.fresh(fresh); err != nil {
+			s.relay.log.Warn().Err(err).Msg("list answered with what the server offered before")
 		}
 	}
+	cancel()
 	v := s.fleet.view()
 	s.mu.Lock()
-	s.listed[k.capability] = v
+	s.listed[k.capability], s.listedAt[k.capability] = v, time.Now()
 	s.mu.Unlock()
 	items, at := v.lists[k.method], 0
 	binding := s.peer.Principal + "\x00" + k.method
