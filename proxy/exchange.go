@@ -218,7 +218,7 @@ func (x *Exchange) era() answer {
 		s.client = x.identity
 	}
 	s.mu.Unlock()
-	s.fleet.identify(x.identity)
+	s.conns().identify(x.identity)
 	return answer{}
 }
 
@@ -257,22 +257,45 @@ func (x *Exchange) failErr(err error) answer {
 
 // relayError passes a server's error response on: its own code, message and data.
 func (x *Exchange) relayError(m *jsonrpc.Message, l *link) answer {
-	code, _ := jsonrpc.Int(jsonrpc.Get(m.At(m.Error), "code"))
-	edits := []jsonrpc.Edit{{Span: m.ID, New: x.m.At(x.m.ID)}}
-	if !m.ID.Present() {
-		return answer{raw: append(append(append(append([]byte(`{"jsonrpc":"2.0","id":`), x.m.At(x.m.ID)...), `,"error":`...), m.At(m.Error)...), '}'), code: int(code)}
+	code, err := errorCode(m.Raw, m.Error)
+	if err != nil {
+		return x.fail(jsonrpc.CodeInternal, "the server's error was withheld: "+err.Error(), nil)
 	}
-	if x.modern && !l.modern && code == jsonrpc.CodeResourceNotFound {
+	object := dropOwn(m.At(m.Error))
+	switch {
+	case code == jsonrpc.CodeURLElicitation:
+		data, err := x.vetURLError(l.conn, jsonrpc.Get(object, "data"))
+		if err != nil {
+			l.conn.log.Warn().Str("reason", err.Error()).Msg("request of the server refused")
+			return (&call{x: x}).failure("the server wants its user to open a URL first, which was refused: "+err.Error(), nil)
+		}
+		object = jsonrpc.SetMember(object, "data", data)
+	case x.modern && !l.modern && code == jsonrpc.CodeResourceNotFound:
 		// Modern servers must not send it; -32602 took its place (2026-07-28, basic/index).
 		code = jsonrpc.CodeInvalidParams
-		edits = append(edits, jsonrpc.Edit{Span: jsonrpc.Find(m.Raw, m.Error, "code"), New: []byte("-32602")})
+		object = jsonrpc.SetMember(object, "code", []byte("-32602"))
 	}
-	if data := jsonrpc.Find(m.Raw, m.Error, "data"); data.Present() {
-		if clean := dropOwn(m.At(data)); len(clean) != data.End-data.Start {
-			edits = append(edits, jsonrpc.Edit{Span: data, New: clean})
-		}
+	id := x.m.At(x.m.ID)
+	if !m.ID.Present() {
+		return answer{raw: append(append(append(append([]byte(`{"jsonrpc":"2.0","id":`), id...), `,"error":`...), object...), '}'), code: code}
 	}
-	return answer{raw: m.Splice(edits...), code: int(code)}
+	return answer{raw: m.Splice(jsonrpc.Edit{Span: m.ID, New: id}, jsonrpc.Edit{Span: m.Error, New: object}), code: code}
+}
+
+var errorNames = jsonrpc.NewNames("code", "message", "data")
+
+// errorCode returns the code of the error object at s. It must be beyond doubt, since
+// what a client does with an error hangs on it.
+func errorCode(raw []byte, s jsonrpc.Span) (int, error) {
+	if errorNames.Clash(raw, s) != "" {
+		return 0, errors.New("a name in it equals another or a known one but for upper and lower case, which clients read differently")
+	}
+	at := jsonrpc.Find(raw, s, "code")
+	code, ok := jsonrpc.Int(raw[at.Start:at.End])
+	if !ok || int64(int(code)) != code {
+		return 0, errors.New("it has no code that is an integer")
+	}
+	return int(code), nil
 }
 
 // relayResult passes a server's result on. What differs between the eras is translated;
@@ -281,16 +304,18 @@ func (x *Exchange) relayResult(m *jsonrpc.Message, l *link, more ...jsonrpc.Edit
 	if known := resultNames.Clash(m.Raw, m.Result); known != "" {
 		return x.fail(jsonrpc.CodeInternal, "the server's result was withheld: a name in it equals a known one but for upper and lower case, which clients read differently", nil)
 	}
+	if obj := m.At(m.Result); len(dropOwn(obj)) != len(obj) {
+		// The edits are relative to m: make them before anything is taken out.
+		var err error
+		if m, err = jsonrpc.Parse(dropOwn(m.Splice(more...)), l.limits()); err != nil {
+			return x.failErr(fmt.Errorf("cleaning the server's result: %w", err))
+		}
+		more = nil
+	}
 	edits := append(more, jsonrpc.Edit{Span: m.ID, New: x.m.At(x.m.ID)})
 	obj := m.At(m.Result)
 	if len(obj) == 0 || obj[0] != '{' {
 		return x.fail(jsonrpc.CodeInternal, "the server's result was withheld: it is not an object", nil)
-	}
-	meta := jsonrpc.Find(m.Raw, m.Result, "_meta")
-	if meta.Present() {
-		if clean := dropOwn(m.At(meta)); len(clean) != meta.End-meta.Start {
-			edits = append(edits, jsonrpc.Edit{Span: meta, New: clean})
-		}
 	}
 	switch {
 	case x.modern == l.modern:
@@ -298,7 +323,7 @@ func (x *Exchange) relayResult(m *jsonrpc.Message, l *link, more ...jsonrpc.Edit
 	case x.modern:
 		if len(edits) > 1 {
 			var err error
-			if m, err = jsonrpc.Parse(m.Splice(edits...), jsonrpc.Limits{MaxBytes: 2 * jsonrpc.DefaultMaxBytes}); err != nil {
+			if m, err = jsonrpc.Parse(m.Splice(edits...), l.limits()); err != nil {
 				return x.failErr(fmt.Errorf("translating the server's result: %w", err))
 			}
 			edits = nil
@@ -308,7 +333,7 @@ func (x *Exchange) relayResult(m *jsonrpc.Message, l *link, more ...jsonrpc.Edit
 		if len(more) > 0 {
 			// The edits are relative to m: make them before members are dropped.
 			var err error
-			if m, err = jsonrpc.Parse(m.Splice(edits...), jsonrpc.Limits{MaxBytes: 2 * jsonrpc.DefaultMaxBytes}); err != nil {
+			if m, err = jsonrpc.Parse(m.Splice(edits...), l.limits()); err != nil {
 				return x.failErr(fmt.Errorf("translating the server's result: %w", err))
 			}
 			obj = m.At(m.Result)
@@ -348,14 +373,6 @@ func modernMembers(raw []byte, obj jsonrpc.Span, method string) []jsonrpc.Edit {
 		edits = append(edits, jsonrpc.Edit{Span: jsonrpc.Span{Start: obj.Start + 1, End: obj.Start + 1}, New: fresh})
 	}
 	return edits
-}
-
-// dropOwn takes the firewall's own keys out of a _meta or data object that came from
-// outside: only the firewall says what it decided.
-func dropOwn(obj []byte) []byte {
-	return jsonrpc.DropMembers(obj, func(name string) bool {
-		return strings.HasPrefix(jsonrpc.Fold(name), metaOwnPrefix)
-	})
 }
 
 // bounded returns s for use in a message, cut and without control characters.

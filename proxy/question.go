@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/mcpfirewall/mcpfirewall/internal/audit"
 	"github.com/mcpfirewall/mcpfirewall/internal/jsonrpc"
 	"github.com/mcpfirewall/mcpfirewall/rules"
 )
@@ -42,6 +43,7 @@ func (q *serverRequest) question() {
 	c := q.link.conn
 	params, err := c.vet(q.m.Method, q.m.At(q.m.Params))
 	if err != nil {
+		c.recordQuestion(nil, q.m.Method, err)
 		c.log.Warn().Str("method", q.m.Method).Str("reason", err.Error()).Msg("request of the server refused")
 		q.refuse(jsonrpc.CodeInvalidRequest, err.Error())
 		return
@@ -51,6 +53,7 @@ func (q *serverRequest) question() {
 		q.refuse(jsonrpc.CodeInvalidRequest, "the firewall cannot tell which call of which client this request belongs to")
 		return
 	}
+	c.recordQuestion(s, q.m.Method, nil)
 	if up != nil && up.asks != nil {
 		select {
 		case up.asks <- q:
@@ -94,6 +97,21 @@ func (q *serverRequest) question() {
 		p := &pending{link: q.link, serverID: q.m.IDKey(), token: jsonrpc.Get(params, "_meta", "progressToken")}
 		q.answer(s.ask(ctx, stream, q.m.Method, params, p))
 	}()
+}
+
+// recordQuestion records what was decided about a request of a server's to the client.
+func (c *conn) recordQuestion(s *Session, method string, refused error) {
+	r := c.fleet.relay
+	rec := audit.Record{ID: r.audit.NewID(), Event: audit.Question, Server: c.name, Method: method, Action: rules.Allow.String()}
+	if refused != nil {
+		rec.Action, rec.Reason = rules.Deny.String(), r.redact.Text(refused.Error())
+	}
+	if s != nil {
+		rec.Session, rec.Principal, rec.Client = s.id, s.peer.Principal, s.clientName()
+	}
+	if err := r.audit.Write(&rec); err != nil {
+		r.log.Error().Err(err).Msg("audit record not written")
+	}
 }
 
 // addressee returns whose call the request belongs to. A connection that belongs to one
@@ -298,27 +316,12 @@ func (k *call) inputRequired(m *jsonrpc.Message, round int) (a answer, again boo
 	}
 	next := &chain{Approved: k.chain != nil && k.chain.Approved, Counted: true}
 	next.State, next.HasState = jsonrpc.GetString(m.At(m.Result), "requestState")
-	requests := []byte("{}")
-	for name, value := range jsonrpc.Members(m.Raw, jsonrpc.Find(m.Raw, m.Result, "inputRequests")) {
-		key, request := jsonrpc.String(m.At(name)), m.At(value)
-		if known := requestNames.Clash(request, jsonrpc.Span{End: len(request)}); known != "" || key == approvalKey {
-			return k.failure("the server asked in a way that is not to be trusted: a name in its request is another's but for case", nil), false
-		}
-		method, _ := jsonrpc.GetString(request, "method")
-		params, err := c.vet(method, jsonrpc.Get(request, "params"))
-		if err == nil && !can(x.identity.caps, method, params) {
-			err = fmt.Errorf("the server asked for %s, which the client does not support", bounded(method))
-		}
-		if err != nil {
-			c.log.Warn().Str("method", bounded(method)).Str("reason", err.Error()).Msg("request of the server refused")
-			return k.failure("the call was not finished: "+err.Error(), nil), false
-		}
-		if params != nil {
-			request = jsonrpc.SetMember(request, "params", params)
-		}
-		requests = jsonrpc.SetMember(requests, key, request)
-		next.Asked = append(next.Asked, key)
+	requests, keys, err := c.vetRequests(x.identity.caps, m.Raw, jsonrpc.Find(m.Raw, m.Result, "inputRequests"))
+	c.recordQuestion(x.s, "input_required", err)
+	if err != nil {
+		return k.failure("the call was not finished: "+err.Error(), nil), false
 	}
+	next.Asked = keys
 	if x.modern {
 		state, err := k.seal(next)
 		if err != nil {
@@ -346,10 +349,10 @@ func (k *call) inputRequired(m *jsonrpc.Message, round int) (a answer, again boo
 	return answer{}, true
 }
 
-var requestNames = jsonrpc.NewNames("method", "params")
-
 // maxParked bounds the calls of one principal that wait at once.
 const maxParked = 200
+
+var requestNames = jsonrpc.NewNames("method", "params")
 
 // parked is a call to a legacy server that asked something in its middle, while the
 // modern client that made the call was given the question as a result. It waits for the

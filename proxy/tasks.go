@@ -1,7 +1,9 @@
 package proxy
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -16,7 +18,7 @@ import (
 // taskTTL bounds how long a task id is good.
 const taskTTL = 24 * time.Hour
 
-// maxTasks bounds the ids that one session remembers.
+// maxTasks bounds the task ids, and the questions of tasks, that one session remembers.
 const maxTasks = 10000
 
 // taskRef is what a task id of the firewall stands for.
@@ -35,11 +37,10 @@ func (s *Session) taskBinding() string {
 
 // sealTask returns the id that the client knows a task by.
 func (s *Session) sealTask(ref taskRef) (string, error) {
-	key := ref.Server + "\x00" + ref.ID
-	f := s.fleet
+	f := s.conns()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if id, ok := f.tasks[key]; ok {
+	if id, ok := f.tasks[taskKey(ref.Server, ref.ID)]; ok {
 		return id, nil
 	}
 	payload, err := json.Marshal(ref)
@@ -47,11 +48,59 @@ func (s *Session) sealTask(ref taskRef) (string, error) {
 		return "", err
 	}
 	id := s.relay.box.Seal("task", s.taskBinding(), payload, taskTTL)
+	f.noteTask(taskKey(ref.Server, ref.ID), id)
+	return id, nil
+}
+
+// taskKey is what the fleet remembers a task by: its server and the server's id; with the
+// key of a question, it stands for the task having asked the client that.
+func taskKey(parts ...string) string { return strings.Join(parts, "\x00") }
+
+// noteTask is called with the fleet locked.
+func (f *fleet) noteTask(key, id string) {
 	if f.tasks == nil || len(f.tasks) >= maxTasks {
 		f.tasks = map[string]string{}
 	}
 	f.tasks[key] = id
-	return id, nil
+}
+
+// taskID returns the id that the client knows the server's task by, if it knows it.
+func (s *Session) taskID(server, id string) (string, bool) {
+	f := s.conns()
+	if f == nil {
+		return "", false
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	known, ok := f.tasks[taskKey(server, id)]
+	return known, ok
+}
+
+// taskAsked notes which questions of a task the client is shown.
+func (s *Session) taskAsked(ref taskRef, id string, keys []string) {
+	f := s.conns()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, key := range keys {
+		f.noteTask(taskKey(ref.Server, ref.ID, key), id)
+	}
+}
+
+// answersTask reports whether inputResponses, an object, answers only what the client was
+// shown of the task.
+func (s *Session) answersTask(ref taskRef, responses []byte) bool {
+	if len(responses) == 0 || responses[0] != '{' {
+		return false
+	}
+	f := s.conns()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for name := range jsonrpc.Members(responses, jsonrpc.Span{End: len(responses)}) {
+		if _, asked := f.tasks[taskKey(ref.Server, ref.ID, jsonrpc.String(responses[name.Start:name.End]))]; !asked {
+			return false
+		}
+	}
+	return true
 }
 
 func (s *Session) openTask(id string) (taskRef, error) {
@@ -73,12 +122,18 @@ func (x *Exchange) created(k *call, m *jsonrpc.Message) answer {
 		path = path[1:]
 	}
 	span := jsonrpc.Find(m.Raw, m.Result, path...)
-	id, err := x.s.sealTask(taskRef{Server: k.c.conn.name, Tool: k.c.exposed, ID: jsonrpc.String(m.At(span))})
-	if err != nil || !span.Present() {
+	ref := taskRef{Server: k.c.conn.name, Tool: k.c.exposed, ID: jsonrpc.String(m.At(span))}
+	id, err := x.s.sealTask(ref)
+	if err != nil || ref.ID == "" {
 		return k.failure("the server made a task of the call but gave it no usable id", nil)
 	}
-	edits := append([]jsonrpc.Edit{{Span: span, New: jsonrpc.Quote(id)}}, x.relatedTask(k.c, m)...)
-	return x.relayResult(m, k.link, edits...)
+	vetted, keys, err := k.c.vetTask(x.identity.caps, m.Raw, jsonrpc.Find(m.Raw, m.Result, path[:len(path)-1]...))
+	if err != nil {
+		return k.failure("the server made a task of the call that was not passed on: "+err.Error(), nil)
+	}
+	x.s.taskAsked(ref, id, keys)
+	edits := append(vetted, jsonrpc.Edit{Span: span, New: jsonrpc.Quote(id)})
+	return x.relayResult(m, k.link, append(edits, x.relatedTask(k.c, m)...)...)
 }
 
 // relatedTask returns the edit that puts the client's id of a task in place of the
@@ -121,6 +176,9 @@ func (x *Exchange) task() answer {
 	if x.modern != k.link.modern {
 		return x.fail(jsonrpc.CodeMethodNotFound, "Method not found: the server has no tasks of this protocol version", nil)
 	}
+	if x.m.Method == "tasks/update" && !x.s.answersTask(ref, x.m.At(x.param("inputResponses"))) {
+		return x.fail(jsonrpc.CodeInvalidParams, "inputResponses is no object, or holds an answer to a question that the task did not ask: tasks/get shows what it asks", nil)
+	}
 	if err := k.intend(); err != nil {
 		return x.failErr(err)
 	}
@@ -137,7 +195,7 @@ func (x *Exchange) task() answer {
 	if m.Kind == jsonrpc.Failure {
 		return k.outcome(x.relayError(m, k.link), len(m.Raw), nil)
 	}
-	a, err := x.taskResult(k, m, id)
+	a, err := x.taskResult(k, m, ref, id)
 	if err != nil {
 		a = x.failErr(err)
 	}
@@ -145,46 +203,70 @@ func (x *Exchange) task() answer {
 }
 
 // taskResult passes on what a server says of a task.
-func (x *Exchange) taskResult(k *call, m *jsonrpc.Message, id string) (answer, error) {
+func (x *Exchange) taskResult(k *call, m *jsonrpc.Message, ref taskRef, id string) (answer, error) {
 	edits := x.relatedTask(k.c, m)
 	if span := jsonrpc.Find(m.Raw, m.Result, "taskId"); span.Present() {
 		edits = append(edits, jsonrpc.Edit{Span: span, New: jsonrpc.Quote(id)})
 	}
-	final := m.At(m.Result)
-	if x.m.Method == "tasks/get" {
-		final = jsonrpc.Get(final, "result")
-	}
-	if len(final) > 0 && (x.m.Method == "tasks/get" || x.m.Method == "tasks/result") {
-		if err := k.c.checkOutput(final); err != nil {
+	if x.m.Method == "tasks/result" {
+		if err := k.c.checkOutput(m.At(m.Result)); err != nil {
 			return answer{}, err
 		}
+		return x.relayResult(m, k.link, edits...), nil
 	}
-	if span := jsonrpc.Find(m.Raw, m.Result, "inputRequests"); span.Present() {
-		requests := []byte("{}")
-		for name, value := range jsonrpc.Members(m.Raw, span) {
-			request := m.At(value)
-			method, _ := jsonrpc.GetString(request, "method")
-			params, err := k.c.conn.vet(method, jsonrpc.Get(request, "params"))
-			if err != nil {
-				return answer{}, err
-			}
-			if !can(x.identity.caps, method, params) {
-				return answer{}, errors.New("the task asks for what the client does not support")
-			}
-			if params != nil {
-				request = jsonrpc.SetMember(request, "params", params)
-			}
-			requests = jsonrpc.SetMember(requests, jsonrpc.String(m.At(name)), request)
+	vetted, keys, err := k.c.vetTask(x.identity.caps, m.Raw, m.Result)
+	if err != nil {
+		return answer{}, err
+	}
+	x.s.taskAsked(ref, id, keys)
+	return x.relayResult(m, k.link, append(edits, vetted...)...), nil
+}
+
+// vetTask judges what the task object at s carries beside its status: what it asks of a
+// client with these capabilities, its result and its error. It returns the edits that
+// make of raw what the client is to see, and the keys of what is asked.
+func (c *capability) vetTask(caps, raw []byte, s jsonrpc.Span) ([]jsonrpc.Edit, []string, error) {
+	member := func(name string) (jsonrpc.Span, bool) {
+		span := jsonrpc.Find(raw, s, name)
+		return span, span.Present() && string(raw[span.Start:span.End]) != "null"
+	}
+	if span, ok := member("result"); ok {
+		if raw[span.Start] != '{' || resultNames.Clash(raw, span) != "" {
+			return nil, nil, errors.New("the task's result was withheld: it is not an object, or a name in it equals a known one but for upper and lower case")
 		}
-		edits = append(edits, jsonrpc.Edit{Span: span, New: requests})
+		if err := c.checkOutput(raw[span.Start:span.End]); err != nil {
+			return nil, nil, err
+		}
 	}
-	return x.relayResult(m, k.link, edits...), nil
+	if span, ok := member("error"); ok {
+		code, err := errorCode(raw, span)
+		if err == nil && code == jsonrpc.CodeURLElicitation {
+			err = errors.New("it asks for a URL to be opened, which tasks do by inputRequests")
+		}
+		if err != nil {
+			return nil, nil, fmt.Errorf("the task's error was withheld: %w", err)
+		}
+	}
+	span, ok := member("inputRequests")
+	if !ok {
+		return nil, nil, nil
+	}
+	requests, keys, err := c.conn.vetRequests(caps, raw, span)
+	if err != nil {
+		return nil, nil, err
+	}
+	return []jsonrpc.Edit{{Span: span, New: requests}}, keys, nil
+}
+
+// bare returns a task object without all that vetTask judges.
+func bare(task []byte) []byte {
+	return jsonrpc.DropMembers(task, func(n string) bool { return n == "inputRequests" || n == "result" || n == "error" })
 }
 
 // listTasks merges the tasks of the legacy servers.
 func (x *Exchange) listTasks() answer {
 	var tasks []string
-	for _, l := range x.s.fleet.links() {
+	for _, l := range x.s.conns().links() {
 		if l.modern || !l.has("tasks", "list") || !l.conn.fleet.owner {
 			continue
 		}
@@ -197,11 +279,9 @@ func (x *Exchange) listTasks() answer {
 			for el := range jsonrpc.Elements(m.Raw, jsonrpc.Find(m.Raw, m.Result, "tasks")) {
 				task := m.At(el)
 				upstream, _ := jsonrpc.GetString(task, "taskId")
-				x.s.fleet.mu.Lock()
-				id, known := x.s.fleet.tasks[l.conn.name+"\x00"+upstream]
-				x.s.fleet.mu.Unlock()
-				if known { // a task that was not made through this session is none of its business
-					tasks = append(tasks, string(jsonrpc.SetMember(task, "taskId", jsonrpc.Quote(id))))
+				id, known := x.s.taskID(l.conn.name, upstream)
+				if known && taskNames.Clash(m.Raw, el) == "" { // a task that was not made through this session is none of its business
+					tasks = append(tasks, string(jsonrpc.SetMember(bare(dropOwn(task)), "taskId", jsonrpc.Quote(id))))
 				}
 			}
 			next := jsonrpc.Get(m.At(m.Result), "nextCursor")
@@ -216,30 +296,42 @@ func (x *Exchange) listTasks() answer {
 
 // taskStatus passes a task's change on to the client that knows it.
 func (l *link) taskStatus(m *jsonrpc.Message, _ *upcall) {
-	span := jsonrpc.Find(m.Raw, m.Params, "taskId")
-	key := l.conn.name + "\x00" + jsonrpc.String(m.At(span))
+	upstream := jsonrpc.String(jsonrpc.Get(m.At(m.Params), "taskId"))
 	for _, s := range l.audience() {
-		s.fleet.mu.Lock()
-		id, ok := s.fleet.tasks[key]
-		s.fleet.mu.Unlock()
+		id, ok := s.taskID(l.conn.name, upstream)
 		if !ok {
 			continue
 		}
-		clean, err := jsonrpc.Parse(m.Splice(jsonrpc.Edit{Span: span, New: jsonrpc.Quote(id)}), l.limits())
-		if err != nil {
-			continue
+		params := jsonrpc.SetMember(dropOwn(m.At(m.Params)), "taskId", jsonrpc.Quote(id))
+		if meta := jsonrpc.Get(params, "_meta"); len(meta) > 0 {
+			params = jsonrpc.SetMember(params, "_meta", jsonrpc.DropMembers(meta, func(n string) bool { return n == metaSubscription }))
 		}
-		raw := l.withoutSubscription(clean)
 		if m.Method == "notifications/tasks/status" {
-			s.tell(raw)
+			s.tell(jsonrpc.NewNotification(m.Method, bare(params)))
 			continue
 		}
 		for _, ls := range s.listening() {
-			if _, asked := ls.tasks[id]; asked {
-				ls.send(raw)
+			if ref, asked := ls.tasks[id]; asked {
+				ls.send(jsonrpc.NewNotification(m.Method, l.taskNews(s, ls, ref, id, params)))
 			}
 		}
 	}
+}
+
+// taskNews returns the params of a task's change as a listening client is to see them.
+// What does not stand the test that tasks/get makes is left out, so that the client asks
+// with tasks/get and is told why.
+func (l *link) taskNews(s *Session, ls *listener, ref taskRef, id string, params []byte) []byte {
+	c := s.conns().view().tools[ref.Tool]
+	if c == nil || c.conn != l.conn || l.catalog.stale() {
+		return bare(params)
+	}
+	edits, keys, err := c.vetTask(ls.x.identity.caps, params, jsonrpc.Span{End: len(params)})
+	if err != nil {
+		return bare(params)
+	}
+	s.taskAsked(ref, id, keys)
+	return jsonrpc.Splice(params, edits...)
 }
 
 // wantedTasks returns the quoted ids of the tasks that clients listen to at this server.
@@ -271,8 +363,16 @@ func (q *serverRequest) clientTask() {
 		if on == nil {
 			continue
 		}
+		if q.link.asking.Add(1) > maxAsking {
+			q.link.asking.Add(-1)
+			q.refuse(jsonrpc.CodeInternal, "too many requests are waiting for the client")
+			return
+		}
+		ctx, cancel := context.WithTimeout(q.link.conn.ctx, stateTTL)
 		go func() {
-			q.answer(s.ask(q.link.conn.ctx, on, q.m.Method, q.m.At(q.m.Params), &pending{link: q.link, serverID: q.m.IDKey()}))
+			defer cancel()
+			defer q.link.asking.Add(-1)
+			q.answer(s.ask(ctx, on, q.m.Method, dropOwn(q.m.At(q.m.Params)), &pending{link: q.link, serverID: q.m.IDKey()}))
 		}()
 		return
 	}

@@ -36,6 +36,7 @@ const (
 	Intent    = "intent"    // written before a call is sent to its server
 	Outcome   = "outcome"   // written before the answer is relayed
 	Refusal   = "refusal"   // the call was not sent, or its answer was withheld
+	Question  = "question"  // a server asked the client for something, and was let or not
 	Lifecycle = "lifecycle" // a session or a server started, ended or changed
 )
 

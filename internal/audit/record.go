@@ -17,7 +17,7 @@ import (
 // the line; the time is added by [Log.Write].
 type Record struct {
 	ID         string // from NewID; the records of one call share it
-	Event      string // Intent, Outcome, Refusal or Lifecycle
+	Event      string // Intent, Outcome, Refusal, Question or Lifecycle
 	Session    string
 	Principal  string
 	Client     string // the name that the client gives itself
