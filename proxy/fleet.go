@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/mcpfirewall/mcpfirewall/internal/config"
-	"github.com/mcpfirewall/mcpfirewall/internal/jsonrpc"
 	"github.com/rs/zerolog"
 )
 
@@ -34,7 +33,6 @@ type fleet struct {
 	client   identity
 	conns    map[string]*conn
 	sessions map[*Session]struct{}
-	changes  int // of the client's identity
 	cached   atomic.Pointer[view]
 	used     time.Time
 	closed   bool
@@ -120,9 +118,6 @@ func (f *fleet) introduce() {
 	}
 }
 
-// maxChanges bounds how often a client's change of mind restarts legacy servers.
-const maxChanges = 4
-
 // known lists those of a client's capabilities that the firewall tells servers of.
 func known(caps []byte) []string {
 	var have []string
@@ -135,32 +130,29 @@ func known(caps []byte) []string {
 	return have
 }
 
-// identify notes who the client is. Legacy servers are told of its capabilities once, when
-// they are initialized; if a later request shows ones that they were not told of, they are
-// connected anew. What a request lacks is refused when a server asks for it.
+// identify notes who the client is. Legacy servers are told its capabilities once, when
+// they are initialized: those of a legacy client, or all that the firewall relays for a
+// modern one, which states its own with each request. What a client lacks is refused when
+// a server asks for it.
 func (f *fleet) identify(who identity) {
 	f.mu.Lock()
 	first := len(f.client.caps) == 0
-	grown := false
-	if !first && !f.shared && f.changes < maxChanges && string(f.client.caps) != string(who.caps) {
-		had := known(f.client.caps)
-		grown = slices.ContainsFunc(known(who.caps), func(c string) bool { return !slices.Contains(had, c) })
-	}
-	if first || grown {
+	// A client that only probed for the modern era turns out to be a legacy one.
+	settled := !first && !f.shared && f.client.modern && !who.modern
+	if first || settled {
 		f.client = who
-		f.changes++
 	}
 	conns := slices.Collect(maps.Values(f.conns))
 	f.mu.Unlock()
 	if first {
 		close(f.known)
 	}
-	if !grown {
+	if !settled {
 		return
 	}
 	for _, c := range conns {
-		if l := c.up(); l != nil && !l.modern && string(l.caps) != string(serverCaps(who.caps, c, who.modern, false)) {
-			l.end(errors.New("the client has capabilities that the server was not told of"))
+		if l := c.up(); l != nil && !l.modern && string(l.caps) != string(legacyCaps(who, c)) {
+			l.end(errors.New("the client has turned out to have other capabilities"))
 		}
 	}
 }
@@ -325,7 +317,7 @@ func (c *conn) run() {
 			c.fleet.relay.epoch.Add(1)
 			c.fleet.relay.event(fmt.Sprintf("server up: protocol %s, after %s", l.version, time.Since(began).Round(time.Millisecond)), c.name, nil)
 			c.fleet.started(c)
-			if err := c.fleet.relay.memory.note(c.cfg, l.offer.caps); err != nil {
+			if err := c.fleet.relay.memory.note(l); err != nil {
 				c.log.Debug().Err(err).Msg("capabilities not remembered")
 			}
 			<-l.gone
@@ -454,13 +446,7 @@ func (f *fleet) announce(kinds ...string) {
 // serverUp brings a server in line with what the session has asked for already, and
 // tells the client of the new lists if it has seen them without this server.
 func (s *Session) serverUp(c *conn) {
-	s.mu.Lock()
-	level := s.level
-	s.mu.Unlock()
 	if l := c.up(); l != nil {
-		if level != "" && !l.modern && !c.fleet.shared {
-			l.request("logging/setLevel", append(append([]byte(`{"level":`), jsonrpc.Quote(level)...), '}'))
-		}
 		l.resubscribe()
 	}
 	for _, kind := range []string{"tools", "resources", "prompts"} {

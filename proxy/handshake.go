@@ -104,9 +104,9 @@ func (s *Session) offers(modern bool) (caps []byte, instructions string) {
 	conns := s.fleet.all()
 	for _, c := range conns {
 		l := c.up()
-		offered := s.relay.memory.recall(c.cfg)
+		offered, text, offersModern := s.relay.memory.recall(c.cfg)
 		if l != nil {
-			offered = l.offer.caps
+			offered, text, offersModern = l.offer.caps, l.offer.instructions, l.modern
 		} else if offered == nil && c.failed() == nil {
 			tools, resources, prompts, logging, completions = true, true, true, true, true
 			continue
@@ -121,15 +121,11 @@ func (s *Session) offers(modern bool) (caps []byte, instructions string) {
 		prompts = prompts || has("prompts")
 		logging = logging || has("logging")
 		completions = completions || has("completions")
-		if l == nil {
-			continue
+		if !modern && !offersModern && tasks == nil {
+			tasks = jsonrpc.Get(offered, "tasks")
 		}
-		if !modern && !l.modern && tasks == nil {
-			tasks = jsonrpc.Get(l.offer.caps, "tasks")
-		}
-		tasksExt = tasksExt || modern && l.modern && has("extensions", extensionTasks)
-		if l.offer.instructions != "" {
-			text := l.offer.instructions
+		tasksExt = tasksExt || modern && offersModern && has("extensions", extensionTasks)
+		if text != "" {
 			if len(conns) > 1 {
 				text = c.name + ":\n" + text
 			}
@@ -167,6 +163,16 @@ func (s *Session) offers(modern bool) (caps []byte, instructions string) {
 		add(`"extensions":{"` + extensionTasks + `":{}}`)
 	}
 	return append(b, '}'), strings.Join(texts, "\n\n")
+}
+
+// legacyCaps returns the capabilities that a legacy server is told of when it is
+// initialized.
+func legacyCaps(who identity, c *conn) []byte {
+	caps := who.caps
+	if who.modern {
+		caps = []byte(`{"elicitation":{"form":{},"url":{}},"sampling":{},"roots":{}}`)
+	}
+	return serverCaps(caps, c, who.modern, false)
 }
 
 // serverCaps returns the client capabilities that a server is told of: those that the

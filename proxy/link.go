@@ -96,10 +96,11 @@ func (c *conn) connect(ctx context.Context) (*link, error) {
 		l.transport.Close()
 		return nil, err
 	}
-	if err := l.handshake(ctx); err != nil {
+	if err := l.handshake(); err != nil {
 		return finish(err)
 	}
 	l.greeted.Store(true)
+	l.relevel()
 	if err := l.catalog.fetch(ctx, listKinds...); err != nil {
 		return finish(err)
 	}
@@ -162,7 +163,7 @@ func (c *conn) options(ctx context.Context) (upstream.Options, error) {
 
 // handshake greets the server in the client's era if it has that one, else in the other.
 // What eras a server has is settled once per server and process.
-func (l *link) handshake(ctx context.Context) error {
+func (l *link) handshake() error {
 	c, f := l.conn, l.conn.fleet
 	select {
 	case <-f.known:
@@ -185,6 +186,7 @@ func (l *link) handshake(ctx context.Context) error {
 		}
 	}()
 	failure := errors.New("the server did not answer the handshake")
+	again := false
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -210,6 +212,12 @@ func (l *link) handshake(ctx context.Context) error {
 		case m := <-replies[0]:
 			err = l.initialized(m)
 		case m := <-replies[1]:
+			if !again && l.again(m) {
+				again, order = true, nil
+				l.forget(open[true])
+				open[true] = l.greet(true, who)
+				continue
+			}
 			modern, err = true, l.discovered(m)
 		case err = <-fails[0]:
 		case err = <-fails[1]:
@@ -232,6 +240,36 @@ func (l *link) handshake(ctx context.Context) error {
 		}
 		failure = err
 		timer.Reset(0)
+	}
+}
+
+// again reports whether a server refused server/discover with a list of versions that has
+// ours after all: then it is modern, and asked once more (2026-07-28, basic/versioning).
+func (l *link) again(m *jsonrpc.Message) bool {
+	code, _ := jsonrpc.Int(jsonrpc.Get(m.At(m.Error), "code"))
+	if code != jsonrpc.CodeUnsupportedVersion {
+		return false
+	}
+	for v := range jsonrpc.Elements(m.Raw, jsonrpc.Find(m.Raw, m.Error, "data", "supported")) {
+		if jsonrpc.String(m.At(v)) == ModernVersion {
+			return true
+		}
+	}
+	return false
+}
+
+// relevel gives a server that has come up the log level that its client set before.
+func (l *link) relevel() {
+	if l.modern || l.conn.fleet.shared || !l.has("logging") {
+		return
+	}
+	for _, s := range l.audience() {
+		s.mu.Lock()
+		level := s.level
+		s.mu.Unlock()
+		if level != "" {
+			l.request("logging/setLevel", append(jsonrpc.AppendQuote([]byte(`{"level":`), level), '}'))
+		}
 	}
 }
 
@@ -277,7 +315,7 @@ func (l *link) greet(modern bool, who identity) *upcall {
 	if len(info) == 0 {
 		info = l.conn.fleet.relay.ownInfo()
 	}
-	l.caps = serverCaps(who.caps, l.conn, who.modern, false)
+	l.caps = legacyCaps(who, l.conn)
 	params := append([]byte(`{"protocolVersion":`), jsonrpc.Quote(version)...)
 	params = append(append(params, `,"capabilities":`...), l.caps...)
 	return l.start("initialize", append(append(append(params, `,"clientInfo":`...), info...), '}'), nil, nil)

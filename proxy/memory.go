@@ -13,14 +13,14 @@ import (
 	"github.com/mcpfirewall/mcpfirewall/internal/config"
 )
 
-// memory remembers, from one run to the next, which capabilities each server declared.
+// memory remembers, from one run to the next, what each server said of itself.
 // The first answer to a client is due before a slow server has said so again; with it,
 // that answer declares what the server has, and not what it might have.
 type memory struct {
 	path string
 
 	mu      sync.Mutex
-	servers map[string]jsontext.Value // by digest of the server's configuration
+	servers map[string]remembered // by digest of the server's configuration
 }
 
 // maxRemembered bounds the file.
@@ -28,14 +28,14 @@ const maxRemembered = 200
 
 // openMemory reads the memory in the folder. What cannot be read is as if never seen.
 func openMemory(folder string) *memory {
-	m := &memory{servers: map[string]jsontext.Value{}}
+	m := &memory{servers: map[string]remembered{}}
 	if folder == "" {
 		return m
 	}
 	m.path = filepath.Join(folder, "servers.json")
 	if text, err := os.ReadFile(m.path); err == nil {
 		if json.Unmarshal(text, &m.servers) != nil || len(m.servers) > maxRemembered {
-			m.servers = map[string]jsontext.Value{}
+			m.servers = map[string]remembered{}
 		}
 	}
 	return m
@@ -47,25 +47,35 @@ func memoryKey(s config.Server) string {
 	return hex.EncodeToString(digest[:16])
 }
 
-// recall returns the capabilities that the server declared last, or nil.
-func (m *memory) recall(s config.Server) []byte {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.servers[memoryKey(s)]
+// remembered is what a server said of itself.
+type remembered struct {
+	Modern       bool           `json:"modern,omitzero"`
+	Capabilities jsontext.Value `json:"capabilities"`
+	Instructions string         `json:"instructions,omitzero"`
 }
 
-// note remembers the capabilities that the server declares.
-func (m *memory) note(s config.Server, caps []byte) error {
+// recall returns what the server said last; no capabilities if it was never seen.
+func (m *memory) recall(s config.Server) (caps []byte, instructions string, modern bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	key := memoryKey(s)
-	if m.path == "" || len(caps) == 0 || string(m.servers[key]) == string(caps) {
+	r := m.servers[memoryKey(s)]
+	return r.Capabilities, r.Instructions, r.Modern
+}
+
+// note remembers what the server on the link says of itself.
+func (m *memory) note(l *link) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	key := memoryKey(l.conn.cfg)
+	now := remembered{l.modern, append(jsontext.Value(nil), l.offer.caps...), l.offer.instructions}
+	old := m.servers[key]
+	if m.path == "" || len(now.Capabilities) == 0 || old.Modern == now.Modern && old.Instructions == now.Instructions && string(old.Capabilities) == string(now.Capabilities) {
 		return nil
 	}
 	if len(m.servers) >= maxRemembered {
 		clear(m.servers)
 	}
-	m.servers[key] = append(jsontext.Value(nil), caps...)
+	m.servers[key] = now
 	text, err := json.Marshal(m.servers)
 	if err != nil {
 		return fmt.Errorf("remembering the servers' capabilities: %w", err)

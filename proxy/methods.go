@@ -12,14 +12,6 @@ var LegacyVersions = []string{"2025-11-25", "2025-06-18", "2025-03-26", "2024-11
 // SupportedVersions returns all protocol versions, newest first.
 func SupportedVersions() []string { return append([]string{ModernVersion}, LegacyVersions...) }
 
-// party is who sends a message.
-type party uint8
-
-const (
-	fromClient party = iota + 1
-	fromServer
-)
-
 // method is one row of the table: a method and what is done with it. A method whose
 // handler for a direction is missing is refused in that direction.
 type method struct {

@@ -368,11 +368,15 @@ func (q *serverRequest) clientTask() {
 			q.refuse(jsonrpc.CodeInternal, "too many requests are waiting for the client")
 			return
 		}
+		var params []byte
+		if q.m.Params.Present() {
+			params = dropOwn(q.m.At(q.m.Params))
+		}
 		ctx, cancel := context.WithTimeout(q.link.conn.ctx, stateTTL)
 		go func() {
 			defer cancel()
 			defer q.link.asking.Add(-1)
-			q.answer(s.ask(ctx, on, q.m.Method, dropOwn(q.m.At(q.m.Params)), &pending{link: q.link, serverID: q.m.IDKey()}))
+			q.answer(s.ask(ctx, on, q.m.Method, params, &pending{link: q.link, serverID: q.m.IDKey()}))
 		}()
 		return
 	}

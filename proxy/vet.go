@@ -55,7 +55,9 @@ func (c *conn) vet(method string, params []byte) ([]byte, error) {
 	default:
 		return nil, errors.New("the firewall knows no such request")
 	}
-	if len(params) > 0 {
+	if len(params) == 0 {
+		params = nil // there are none, which is not the same as empty ones
+	} else {
 		whole := jsonrpc.Span{End: len(params)}
 		if params[0] != '{' {
 			return nil, errors.New("the params of the server's request are not an object")

@@ -85,8 +85,13 @@ type Message struct {
 	Error  Span // object with code and message
 }
 
-// At returns the bytes of a span.
-func (m *Message) At(s Span) []byte { return m.Raw[s.Start:s.End:s.End] }
+// At returns the bytes of a span, nil if it is absent.
+func (m *Message) At(s Span) []byte {
+	if !s.Present() {
+		return nil
+	}
+	return m.Raw[s.Start:s.End:s.End]
+}
 
 // IDKey returns the id in a form that is equal for equal ids, however their strings
 // were escaped. It is empty if the message has no id.

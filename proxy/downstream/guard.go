@@ -16,6 +16,10 @@ import (
 // DNS rebinding, where the page's own name suddenly resolves to 127.0.0.1. The first has
 // a foreign Origin, the second a foreign Host. So both are checked on every path before
 // anything else is looked at (2026-07-28, basic/transports/streamable-http, "Security").
+//
+// A request that needs no permission, such as that for an image, has no Origin. Browsers
+// say with Sec-Fetch-Site where it comes from (W3C Fetch Metadata Request Headers), and
+// the requests that open a stream must name its type, which no such request does.
 
 // checkHost returns an error unless the request was sent to a name under which this
 // server is meant to be reached: a loopback name or address, or the address that the
@@ -35,13 +39,13 @@ func checkHost(r *http.Request, allowed []string) error {
 }
 
 // checkOrigin returns an error if the request was made by a web page that is neither of
-// this server, nor of a loopback address, nor of one of the allowed origins. The Host was
-// checked before.
+// this server, nor of a loopback address, nor of one of the allowed origins, or by a page
+// that does not say which it is of. The Host was checked before.
 func checkOrigin(r *http.Request, allowed []string) error {
 	origins := r.Header["Origin"]
 	switch len(origins) {
 	case 0:
-		return nil
+		return checkSite(r.Header["Sec-Fetch-Site"])
 	case 1:
 	default:
 		return fmt.Errorf("there are %d Origin headers", len(origins))
@@ -60,6 +64,18 @@ func checkOrigin(r *http.Request, allowed []string) error {
 		}
 	}
 	return fmt.Errorf("web pages of %s may not use this server: add the origin to its allowed origins", shown(origin))
+}
+
+// checkSite returns an error if a browser made the request, without an Origin, for a page
+// that is not this server's own: for an image or a link in it, for example. A person who
+// enters the address is "none".
+func checkSite(values []string) error {
+	for _, v := range values {
+		if v != "none" && v != "same-origin" {
+			return fmt.Errorf("web pages of other sites may not use this server (Sec-Fetch-Site %s)", shown(v))
+		}
+	}
+	return nil
 }
 
 var errHost = errors.New("not a host with an optional port")

@@ -129,3 +129,51 @@ func TestCheckOrigin(t *testing.T) {
 		t.Errorf("the server's own page: %v", err)
 	}
 }
+
+// TestFetchMetadata checks what a page of another site can make a browser send without an
+// Origin: opening a stream would start every server.
+func TestFetchMetadata(t *testing.T) {
+	s := newSite(t, HTTPOptions{Origins: []string{"https://app.example.com"}})
+	v := s.visit("2025-11-25")
+	session := "Mcp-Session-Id: " + v.id
+	const named, image = "Accept: text/event-stream", "Accept: image/avif,image/webp,*/*;q=0.8"
+	tests := []struct {
+		path   string
+		header []string
+		status int
+	}{
+		{"/sse", []string{named}, 200},
+		{"/sse", []string{named, "Sec-Fetch-Site: none"}, 200},
+		{"/sse", []string{named, "Sec-Fetch-Site: same-origin"}, 200},
+		{"/sse", []string{named, "Sec-Fetch-Site: cross-site", "Origin: https://app.example.com"}, 200},
+		{"/sse", []string{named, "Sec-Fetch-Site: same-site", "Origin: http://localhost:3000"}, 200},
+		{"/mcp", []string{named, session}, 200},
+
+		{"/sse", []string{"Accept: */*"}, 406},
+		{"/sse", []string{"Accept: text/*"}, 406},
+		{"/sse", []string{"Accept: -"}, 406},
+		{"/sse", []string{image}, 406},
+		{"/mcp", []string{"Accept: */*", session}, 406},
+		{"/mcp", []string{"Accept: -", session}, 406},
+
+		{"/sse", []string{image, "Sec-Fetch-Site: cross-site"}, 403},
+		{"/sse", []string{named, "Sec-Fetch-Site: cross-site"}, 403},
+		{"/sse", []string{named, "Sec-Fetch-Site: same-site"}, 403},
+		{"/sse", []string{named, "Sec-Fetch-Site: Same-Origin"}, 403},
+		{"/sse", []string{named, "Sec-Fetch-Site: none, cross-site"}, 403},
+		{"/sse", []string{named, "Sec-Fetch-Site: same-origin", "Origin: https://evil.example.com"}, 403},
+		{"/mcp", []string{named, session, "Sec-Fetch-Site: cross-site"}, 403},
+		{"/healthz", []string{"Sec-Fetch-Site: cross-site"}, 403},
+		{"/healthz", nil, 200},
+	}
+	for _, tt := range tests {
+		ctx, leave := context.WithCancel(context.Background())
+		if res := s.do(ctx, http.MethodGet, tt.path, "", tt.header...); res.StatusCode != tt.status {
+			t.Errorf("GET %s %q: got %d, want %d", tt.path, tt.header, res.StatusCode, tt.status)
+		}
+		leave()
+	}
+	if err := checkSite([]string{"none", "cross-site"}); err == nil {
+		t.Error("the second of two Sec-Fetch-Site headers was not looked at")
+	}
+}

@@ -176,13 +176,17 @@ func TestAccepts(t *testing.T) {
 		accept []string
 		want   acceptable
 	}{
-		{nil, acceptable{true, true}},
-		{[]string{"*/*"}, acceptable{true, true}},
-		{[]string{"application/json, text/event-stream"}, acceptable{true, true}},
-		{[]string{"application/json", "Text/Event-Stream;q=0.9"}, acceptable{true, true}},
-		{[]string{"application/json"}, acceptable{true, false}},
-		{[]string{"text/event-stream"}, acceptable{false, true}},
-		{[]string{"application/json, text/event-stream; q=0"}, acceptable{true, false}},
+		{nil, acceptable{json: true, events: true}},
+		{[]string{"*/*"}, acceptable{json: true, events: true}},
+		{[]string{"text/*"}, acceptable{events: true}},
+		{[]string{"*/*, text/event-stream"}, acceptable{true, true, true}},
+		{[]string{"text/event-stream, */*;q=0.1"}, acceptable{true, true, true}},
+		{[]string{"*/*", "text/event-stream;q=0"}, acceptable{json: true, events: true}},
+		{[]string{"application/json, text/event-stream"}, acceptable{true, true, true}},
+		{[]string{"application/json", "Text/Event-Stream;q=0.9"}, acceptable{true, true, true}},
+		{[]string{"application/json"}, acceptable{json: true}},
+		{[]string{"text/event-stream"}, acceptable{events: true, named: true}},
+		{[]string{"application/json, text/event-stream; q=0"}, acceptable{json: true}},
 		{[]string{"text/html"}, acceptable{}},
 		{[]string{""}, acceptable{}},
 	}

@@ -95,7 +95,7 @@ func (h *HTTP) listen(w http.ResponseWriter, r *http.Request, principal string) 
 		return f
 	}
 	defer s.release()
-	if !accepts(r.Header["Accept"]).events {
+	if !accepts(r.Header["Accept"]).named {
 		return refuse(http.StatusNotAcceptable, jsonrpc.CodeInvalidRequest, "the Accept header must name text/event-stream")
 	}
 	last, resumes, err := header(r.Header, headerLastEvent)
@@ -124,12 +124,12 @@ func (h *HTTP) listen(w http.ResponseWriter, r *http.Request, principal string) 
 	if err != nil {
 		return refuse(http.StatusBadRequest, jsonrpc.CodeInvalidRequest, "%s", err)
 	}
+	defer stream.detach(conn)
 	select {
 	case <-r.Context().Done():
 	case <-stream.ended:
 	case <-conn.closed:
 	}
-	stream.detach(conn)
 	return nil
 }
 

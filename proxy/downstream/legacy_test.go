@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -248,6 +249,35 @@ func TestLegacyDisconnectWithoutEventsCancels(t *testing.T) {
 	leave()
 	if got := wait(t, v.f.event, "the cancel"); got != "cancelled" {
 		t.Errorf("got %q", got)
+	}
+}
+
+// TestLegacyDisconnectFreesTheID drops the connection of a call, of which nothing was
+// received, in the middle of the network: the server is told, and the client may use the
+// id anew.
+func TestLegacyDisconnectFreesTheID(t *testing.T) {
+	for _, version := range []string{"2025-03-26", "2025-06-18", "2025-11-25"} {
+		v := newSite(t, HTTPOptions{Resume: time.Hour}).visit(version)
+		body := call("7", "block", `{}`)
+		conn, err := net.Dial("tcp", strings.TrimPrefix(v.url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(conn, "POST /mcp HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nAccept: application/json, text/event-stream\r\nMcp-Session-Id: %s\r\nContent-Length: %d\r\n\r\n%s",
+			conn.RemoteAddr(), v.id, len(body), body)
+		wait(t, v.f.event, "the call")
+		conn.Close()
+		left := time.Now()
+		if got := wait(t, v.f.event, "the cancel"); got != "cancelled" {
+			t.Errorf("%s: got %q", version, got)
+		}
+		await(t, func() bool {
+			got := text(t, v.post(call("7", "echo", `{"again":true}`)))
+			return strings.Contains(got, `"id":7,"result"`)
+		}, "the id to be free")
+		if took := time.Since(left); took > 5*time.Second {
+			t.Errorf("%s: the id was free after %v", version, took)
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package downstream
 import (
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -20,6 +21,8 @@ func TestLineReader(t *testing.T) {
 		{"no end", "a", []string{"a"}},
 		{"empty lines", "\n\na\n", []string{"", "", "a"}},
 		{"longer than the buffer", long + "\nb\n", []string{long, "b"}},
+		{"shorter after longer", limit + "\n" + long + "\n" + long[:90<<10] + "\nb\n" + limit + "\n", []string{limit, long, long[:90<<10], "b", limit}},
+		{"across the buffer's end", strings.Repeat("0123456789\n", 20_000), slices.Repeat([]string{"0123456789"}, 20_000)},
 		{"at the limit", limit + "\nb\n", []string{limit, "b"}},
 		{"above the limit", limit + "y\nb\n", []string{"!", "b"}},
 		{"far above the limit", strings.Repeat(limit, 20) + "\nb", []string{"!", "b"}},
@@ -59,6 +62,18 @@ func TestLineReaderOwnsLines(t *testing.T) {
 	first, _ := l.next()
 	if _, err := l.next(); err != nil || string(first) != "first" {
 		t.Fatalf("first line became %q, error %v", first, err)
+	}
+}
+
+// TestLineReaderKeepsLittle holds that a line's buffer is of about its size, whatever size
+// the line before it had.
+func TestLineReaderKeepsLittle(t *testing.T) {
+	const large, small = 3 << 20, 100 << 10
+	l := newLineReader(strings.NewReader(strings.Repeat("x", large)+"\n"+strings.Repeat("y", small)+"\n"), large)
+	for _, n := range []int{large, small} {
+		if line, err := l.next(); err != nil || len(line) != n || cap(line) > 2*n {
+			t.Errorf("a line of %d bytes has %d, in a buffer of %d, error %v", n, len(line), cap(line), err)
+		}
 	}
 }
 

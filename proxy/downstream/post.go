@@ -47,13 +47,16 @@ func (h *HTTP) post(w http.ResponseWriter, r *http.Request, principal string) *r
 }
 
 // acceptable is what a client takes as a response.
-type acceptable struct{ json, events bool }
+type acceptable struct {
+	json, events bool
+	named        bool // text/event-stream is accepted by its name, as no image or link in a web page does
+}
 
 // accepts reads the Accept header. The specification wants both types in it; clients that
 // name only one, or none, get what they can take.
 func accepts(values []string) acceptable {
 	if len(values) == 0 {
-		return acceptable{true, true}
+		return acceptable{json: true, events: true}
 	}
 	var a acceptable
 	for _, v := range values {
@@ -65,10 +68,12 @@ func accepts(values []string) acceptable {
 			switch strings.ToLower(strings.TrimSpace(kind)) {
 			case "application/json", "application/*":
 				a.json = true
-			case "text/event-stream", "text/*":
+			case "text/event-stream":
+				a.events, a.named = true, true
+			case "text/*":
 				a.events = true
 			case "*/*":
-				return acceptable{true, true}
+				a.json, a.events = true, true
 			}
 		}
 	}
@@ -270,9 +275,10 @@ func sessionName(h http.Header) (string, *refusal) {
 
 // run gives a request to the relay and returns when it was dealt with.
 func run(ctx context.Context, s *proxy.Session, m *jsonrpc.Message, p *reply) *refusal {
+	defer p.stop() // after a panic too: net/http lets the process live, and the response is over
 	x := s.Begin(ctx, m, p)
 	if x == nil {
-		p.discard()
+		p.stop()
 		return refuse(http.StatusInternalServerError, jsonrpc.CodeInternal, unchecked)
 	}
 	x.Run()

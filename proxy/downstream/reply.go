@@ -147,13 +147,20 @@ func (p *reply) left() {
 	p.cancel()
 }
 
-// discard ends a reply of which nothing was written and nothing will be.
-func (p *reply) discard() {
+// stop ends the reply as it stands: nothing is written after it returns. What finish has
+// ended stays as it is.
+func (p *reply) stop() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.done = true
 	if p.late != nil {
 		p.late.Stop()
+	}
+	switch {
+	case p.stream != nil:
+		p.stream.detach(p.writer)
+	case p.writer != nil:
+		p.writer.close()
 	}
 }
 

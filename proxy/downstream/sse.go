@@ -11,7 +11,7 @@ import (
 // openSSE serves the stream of the HTTP+SSE transport (2024-11-05, basic/transports). It
 // is the session: all that the client is told comes on it, and with it the session ends.
 func (h *HTTP) openSSE(w http.ResponseWriter, r *http.Request, principal string) *refusal {
-	if !accepts(r.Header["Accept"]).events {
+	if !accepts(r.Header["Accept"]).named {
 		return refuse(http.StatusNotAcceptable, jsonrpc.CodeInvalidRequest, "the Accept header must name text/event-stream")
 	}
 	s, f := h.open(principal, true)

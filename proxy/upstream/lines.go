@@ -22,7 +22,7 @@ type lineReader struct {
 	start   int // of the line that is being read
 	scanned int // up to here there is no end of a line
 	end     int // of what was read
-	hint    int // size of the last long line; the next one is often like it
+	hint    int // size of the last line that was longer than base; the next one is often like it
 	skipLF  bool
 	err     error
 }
@@ -115,11 +115,7 @@ func (l *lineReader) fill() {
 		l.scanned, l.end, l.start = l.scanned-l.start, l.end-l.start, 0
 	}
 	if l.end == len(l.buf) {
-		size := 2 * (l.end - l.start)
-		if size > 4*l.base {
-			size = max(size, min(l.hint, maxHint)+l.base)
-		}
-		size = min(size, l.max+l.base)
+		size := min(max(2*(l.end-l.start), min(l.hint, maxHint)+l.base), l.max+l.base)
 		grown := make([]byte, max(size, l.end-l.start+l.base))
 		copy(grown, l.buf[l.start:l.end])
 		l.scanned, l.end, l.start = l.scanned-l.start, l.end-l.start, 0
@@ -168,10 +164,12 @@ func (l *lineReader) skip() error {
 // own returns line, a part of what next returned last, in memory of its own: a copy, or
 // the buffer itself where the line fills most of it.
 func (l *lineReader) own(line []byte) []byte {
+	if len(line) > l.base {
+		l.hint = len(line)
+	}
 	if len(line) < 4*l.base || len(line) < len(l.buf)/2 {
 		return bytes.Clone(line)
 	}
-	l.hint = len(line)
 	rest := l.buf[l.start:l.end]
 	l.buf = make([]byte, max(l.base, len(rest)))
 	l.start, l.scanned, l.end = 0, 0, copy(l.buf, rest)
