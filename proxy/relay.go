@@ -21,7 +21,10 @@
 //	subscribe.go  list changes, resource updates, log messages, progress
 //	tasks.go      tasks of both forms
 //	fleet.go      connections to the servers and their restarts
-//	link.go       one connection: era, requests and answers
+//	greet.go      the handshake with a server: its era and what it offers
+//	link.go       one connection: requests and answers
+//	refuse.go     answers to calls that are not made
+//	vet.go        what a server may ask of the client
 package proxy
 
 import (

@@ -1,0 +1,213 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/mcpfirewall/mcpfirewall/internal/jsonrpc"
+	"github.com/mcpfirewall/mcpfirewall/proxy/upstream"
+)
+
+// handshake greets the server in the client's era if it has that one, else in the other.
+// What eras a server has is settled once per server and process.
+func (l *link) handshake() error {
+	c, f := l.conn, l.conn.fleet
+	select {
+	case <-f.known:
+	case <-l.gone:
+		return l.reason()
+	case <-c.ctx.Done():
+		return c.ctx.Err()
+	}
+	f.mu.Lock()
+	who := f.client
+	f.mu.Unlock()
+	ctx, cancel := context.WithTimeout(c.ctx, handshakeTime)
+	defer cancel()
+
+	order := l.eras(who.modern)
+	open := map[bool]*upcall{} // greetings without an answer, by era
+	defer func() {
+		for _, up := range open {
+			l.forget(up)
+		}
+	}()
+	failure := errors.New("the server did not answer the handshake")
+	again := false
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		var replies [2]chan *jsonrpc.Message
+		var fails [2]chan error
+		for i, modern := range []bool{false, true} {
+			if up := open[modern]; up != nil {
+				replies[i], fails[i] = up.reply, up.failed
+			}
+		}
+		var err error
+		var modern bool
+		select {
+		case <-timer.C:
+			// The first greeting, or the second beside one that is not answered yet: a
+			// server that is only slow answers the first in the end.
+			if len(order) > 0 {
+				open[order[0]] = l.greet(order[0], who)
+				order = order[1:]
+				timer.Reset(probeTime)
+			}
+			continue
+		case m := <-replies[0]:
+			err = l.initialized(m)
+		case m := <-replies[1]:
+			if !again && l.again(m) {
+				again, order = true, nil
+				l.forget(open[true])
+				open[true] = l.greet(true, who)
+				continue
+			}
+			modern, err = true, l.discovered(m)
+		case err = <-fails[0]:
+		case err = <-fails[1]:
+			modern = true
+		case <-l.gone:
+			return l.reason()
+		case <-ctx.Done():
+			return fmt.Errorf("%w within %s", failure, handshakeTime)
+		}
+		l.forget(open[modern])
+		delete(open, modern)
+		l.noteEra(modern, err == nil)
+		switch {
+		case err == nil && modern:
+			return nil
+		case err == nil:
+			return l.send(ctx, upstream.Outgoing{Raw: jsonrpc.NewNotification("notifications/initialized", nil)})
+		case len(open) == 0 && len(order) == 0:
+			return err
+		}
+		failure = err
+		timer.Reset(0)
+	}
+}
+
+// again reports whether a server refused server/discover with a list of versions that has
+// ours after all: then it is modern, and asked once more (2026-07-28, basic/versioning).
+func (l *link) again(m *jsonrpc.Message) bool {
+	code, _ := jsonrpc.Int(jsonrpc.Get(m.At(m.Error), "code"))
+	if code != jsonrpc.CodeUnsupportedVersion {
+		return false
+	}
+	for v := range jsonrpc.Elements(m.Raw, jsonrpc.Find(m.Raw, m.Error, "data", "supported")) {
+		if jsonrpc.String(m.At(v)) == ModernVersion {
+			return true
+		}
+	}
+	return false
+}
+
+// relevel gives a server that has come up the log level that its client set before.
+func (l *link) relevel() {
+	if l.modern || l.conn.fleet.shared || !l.has("logging") {
+		return
+	}
+	for _, s := range l.audience() {
+		s.mu.Lock()
+		level := s.level
+		s.mu.Unlock()
+		if level != "" {
+			l.request("logging/setLevel", append(jsonrpc.AppendQuote([]byte(`{"level":`), level), '}'))
+		}
+	}
+}
+
+// eras returns the eras to try, in order.
+func (l *link) eras(clientModern bool) []bool {
+	c, r := l.conn, l.conn.fleet.relay
+	switch {
+	case c.cfg.Protocol == "modern":
+		return []bool{true}
+	case c.cfg.Protocol == "legacy" || c.cfg.Transport == "sse":
+		return []bool{false}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if has, settled := r.eras[c.name][clientModern]; settled && has {
+		return []bool{clientModern}
+	} else if settled && r.eras[c.name][!clientModern] {
+		return []bool{!clientModern}
+	}
+	return []bool{clientModern, !clientModern}
+}
+
+func (l *link) noteEra(modern, has bool) {
+	r := l.conn.fleet.relay
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.eras[l.conn.name] == nil {
+		r.eras[l.conn.name] = map[bool]bool{}
+	}
+	r.eras[l.conn.name][modern] = has
+}
+
+// greet sends the first request of an era.
+func (l *link) greet(modern bool, who identity) *upcall {
+	if modern {
+		return l.start("server/discover", append(append([]byte(`{"_meta":`), l.ownMeta()...), '}'), nil, nil)
+	}
+	version := who.version
+	if !slices.Contains(LegacyVersions, version) {
+		version = LegacyVersions[0]
+	}
+	info := who.info
+	if len(info) == 0 {
+		info = l.conn.fleet.relay.ownInfo()
+	}
+	l.caps = legacyCaps(who, l.conn)
+	params := append([]byte(`{"protocolVersion":`), jsonrpc.Quote(version)...)
+	params = append(append(params, `,"capabilities":`...), l.caps...)
+	return l.start("initialize", append(append(append(params, `,"clientInfo":`...), info...), '}'), nil, nil)
+}
+
+// discovered takes the answer to server/discover.
+func (l *link) discovered(m *jsonrpc.Message) error {
+	if m.Kind != jsonrpc.Result {
+		message, _ := jsonrpc.GetString(m.At(m.Error), "message")
+		return fmt.Errorf("the server refused server/discover: %s", bounded(message))
+	}
+	result := m.At(m.Result)
+	found := false
+	for v := range jsonrpc.Elements(m.Raw, jsonrpc.Find(m.Raw, m.Result, "supportedVersions")) {
+		found = found || jsonrpc.String(m.At(v)) == ModernVersion
+	}
+	if !found {
+		return fmt.Errorf("the server does not list protocol version %s in its answer to server/discover", ModernVersion)
+	}
+	l.offer.caps = jsonrpc.Get(result, "capabilities")
+	l.offer.info = jsonrpc.Get(result, "_meta", metaServerInfo)
+	l.offer.instructions, _ = jsonrpc.GetString(result, "instructions")
+	l.modern, l.version = true, ModernVersion
+	l.transport.Negotiated(ModernVersion, false)
+	return nil
+}
+
+// initialized takes the answer to initialize.
+func (l *link) initialized(m *jsonrpc.Message) error {
+	if m.Kind != jsonrpc.Result {
+		message, _ := jsonrpc.GetString(m.At(m.Error), "message")
+		return fmt.Errorf("the server refused initialize: %s", bounded(message))
+	}
+	result := m.At(m.Result)
+	version, _ := jsonrpc.GetString(result, "protocolVersion")
+	if !slices.Contains(LegacyVersions, version) {
+		return fmt.Errorf("the server speaks protocol version %q, which the firewall does not know", bounded(version))
+	}
+	l.offer.caps = jsonrpc.Get(result, "capabilities")
+	l.offer.info = jsonrpc.Get(result, "serverInfo")
+	l.offer.instructions, _ = jsonrpc.GetString(result, "instructions")
+	l.version = version
+	l.transport.Negotiated(version, true)
+	return nil
+}

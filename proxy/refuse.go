@@ -1,0 +1,111 @@
+package proxy
+
+import (
+	"time"
+
+	"github.com/mcpfirewall/mcpfirewall/internal/jsonrpc"
+	"github.com/mcpfirewall/mcpfirewall/rules"
+)
+
+// This file words the answers to calls that are not made, or whose result is withheld.
+
+// withhold refuses what the firewall itself could not do.
+func (k *call) withhold(err error) answer {
+	k.x.s.relay.log.Error().Err(err).Str("tool", bounded(k.target)).Msg("call or result withheld")
+	return k.failure(err.Error(), nil)
+}
+
+// unanswered is the client's answer when the server gave none.
+func (k *call) unanswered(err error) answer {
+	return k.failure(k.x.s.relay.redact.Text(err.Error()), nil)
+}
+
+// unavailable is the client's answer when the server is down.
+func (k *call) unavailable(err error) answer {
+	rec := k.newRecord("refusal")
+	rec.Error = k.x.s.relay.redact.Text(err.Error())
+	if werr := k.x.s.relay.audit.Write(&rec); werr != nil {
+		return k.withhold(werr)
+	}
+	return k.failure(rec.Error, nil)
+}
+
+// refuse records a decision against the call and tells the client.
+func (k *call) refuse(action rules.Action, rule, message string) answer {
+	rec := k.newRecord("refusal")
+	rec.Action, rec.Rule, rec.Reason, rec.Arguments, rec.BytesIn = action.String(), rule, message, k.shown, len(k.x.m.Raw)
+	if err := k.x.s.relay.audit.Write(&rec); err != nil {
+		return k.withhold(err)
+	}
+	return k.failure(message, decision(action, rule, k.record))
+}
+
+// turnAway answers for a capability that the session cannot see.
+func (k *call) turnAway(code int, message string) answer {
+	if late := k.x.s.fleet.starting(); late != "" {
+		message += " (server " + late + " is still starting: try again in a moment)"
+	}
+	rec := k.newRecord("refusal")
+	rec.Action, rec.Rule, rec.Reason = rules.Deny.String(), "unknown", message
+	if err := k.x.s.relay.audit.Write(&rec); err != nil {
+		return k.withhold(err)
+	}
+	data := append(append([]byte(`{"`+metaDecision+`":`), decision(rules.Deny, "unknown", k.record)...), '}')
+	if k.x.m.Method == "resources/read" {
+		uri := k.x.m.At(k.x.param("uri"))
+		data = append(append(append(data[:len(data)-1], `,"uri":`...), uri...), '}')
+	}
+	return k.x.fail(code, message, data)
+}
+
+func decision(action rules.Action, rule, record string) []byte {
+	b := jsonrpc.AppendQuote([]byte(`{"action":`), action.String())
+	b = jsonrpc.AppendQuote(append(b, `,"rule":`...), rule)
+	return append(jsonrpc.AppendQuote(append(b, `,"record":`...), record), '}')
+}
+
+// failure tells the client that there is no result: for a tool a result that the agent
+// can read and act on, else an error. decided is the decision object, or nil.
+func (k *call) failure(message string, decided []byte) answer {
+	x := k.x
+	if x.m.Method != "tools/call" {
+		var data []byte
+		if decided != nil {
+			data = append(append([]byte(`{"`+metaDecision+`":`), decided...), '}')
+		}
+		return x.fail(jsonrpc.CodeInternal, message, data)
+	}
+	b := jsonrpc.AppendQuote([]byte(`{"content":[{"type":"text","text":`), message)
+	b = append(b, `}],"isError":true`...)
+	if x.modern {
+		b = append(b, `,"resultType":"complete"`...)
+	}
+	if decided != nil {
+		b = append(append(append(b, `,"_meta":{"`+metaDecision+`":`...), decided...), '}')
+	}
+	return x.result(append(b, '}'))
+}
+
+// passUnknown relays a method that the configuration lets pass though the table does not
+// know it: to the only server there is, and recorded like a call.
+func (x *Exchange) passUnknown() answer {
+	x.row = &method{name: x.m.Method, params: names()}
+	x.index()
+	if a := x.era(); a.raw != nil {
+		return a
+	}
+	x.s.gather(x.ctx)
+	links := x.s.fleet.links()
+	if jsonrpc.NewNames().Clash(x.m.Raw, x.m.Params) != "" {
+		return x.fail(jsonrpc.CodeInvalidParams, "a name in the params equals another but for upper and lower case", nil)
+	}
+	if len(links) != 1 || len(x.s.fleet.all()) != 1 {
+		return x.fail(jsonrpc.CodeInternal, "a method outside the specification can only be passed on where exactly one server is connected", nil)
+	}
+	k := &call{x: x, target: x.m.Method, link: links[0], began: time.Now(), shown: x.m.At(x.m.Params),
+		c: &capability{conn: links[0].conn, name: x.m.Method, exposed: x.m.Method, kind: rules.Prompt}}
+	if err := k.intend(); err != nil {
+		return k.withhold(err)
+	}
+	return k.perform()
+}
