@@ -304,14 +304,6 @@ func (x *Exchange) relayResult(m *jsonrpc.Message, l *link, more ...jsonrpc.Edit
 	if known := resultNames.Clash(m.Raw, m.Result); known != "" {
 		return x.fail(jsonrpc.CodeInternal, "the server's result was withheld: a name in it equals a known one but for upper and lower case, which clients read differently", nil)
 	}
-	if obj := m.At(m.Result); len(dropOwn(obj)) != len(obj) {
-		// The edits are relative to m: make them before anything is taken out.
-		var err error
-		if m, err = jsonrpc.Parse(dropOwn(m.Splice(more...)), l.limits()); err != nil {
-			return x.failErr(fmt.Errorf("cleaning the server's result: %w", err))
-		}
-		more = nil
-	}
 	edits := append(more, jsonrpc.Edit{Span: m.ID, New: x.m.At(x.m.ID)})
 	obj := m.At(m.Result)
 	if len(obj) == 0 || obj[0] != '{' {

@@ -461,6 +461,12 @@ func (l *link) receive(m *jsonrpc.Message, origin int64) {
 		l.conn.log.Error().Err(err).Msg("message of the server withheld")
 		return
 	}
+	if clean := dropOwn(m.Raw); len(clean) != len(m.Raw) {
+		if m, err = jsonrpc.Parse(clean, l.limits()); err != nil {
+			l.conn.log.Error().Err(err).Msg("message of the server withheld")
+			return
+		}
+	}
 	if (m.Kind == jsonrpc.Request || m.Kind == jsonrpc.Notification) && !l.greeted.Load() {
 		l.early(m)
 		return

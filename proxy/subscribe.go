@@ -390,9 +390,7 @@ func (l *link) withoutSubscription(m *jsonrpc.Message) []byte {
 	if !meta.Present() {
 		return m.Raw
 	}
-	obj := jsonrpc.DropMembers(m.At(meta), func(n string) bool {
-		return n == metaSubscription || strings.HasPrefix(jsonrpc.Fold(n), metaOwnPrefix)
-	})
+	obj := jsonrpc.DropMembers(m.At(meta), func(n string) bool { return n == metaSubscription })
 	return m.Splice(jsonrpc.Edit{Span: meta, New: obj})
 }
 
@@ -462,11 +460,7 @@ func (l *link) progressed(m *jsonrpc.Message, _ *upcall) {
 	if x == nil || !x.token.Present() {
 		return
 	}
-	edits := []jsonrpc.Edit{{Span: token, New: x.m.At(x.token)}}
-	if meta := jsonrpc.Find(m.Raw, m.Params, "_meta"); meta.Present() {
-		edits = append(edits, jsonrpc.Edit{Span: meta, New: dropOwn(m.At(meta))})
-	}
-	x.on.Send(Outgoing{Raw: m.Splice(edits...)})
+	x.on.Send(Outgoing{Raw: m.Splice(jsonrpc.Edit{Span: token, New: x.m.At(x.token)})})
 }
 
 // resource finds the capability behind a URI: a listed resource, else the template that

@@ -58,7 +58,7 @@ func taskKey(parts ...string) string { return strings.Join(parts, "\x00") }
 
 // noteTask is called with the fleet locked.
 func (f *fleet) noteTask(key, id string) {
-	if f.tasks == nil || len(f.tasks) >= maxTasks {
+	if _, known := f.tasks[key]; f.tasks == nil || !known && len(f.tasks) >= maxTasks {
 		f.tasks = map[string]string{}
 	}
 	f.tasks[key] = id
@@ -281,7 +281,7 @@ func (x *Exchange) listTasks() answer {
 				upstream, _ := jsonrpc.GetString(task, "taskId")
 				id, known := x.s.taskID(l.conn.name, upstream)
 				if known && taskNames.Clash(m.Raw, el) == "" { // a task that was not made through this session is none of its business
-					tasks = append(tasks, string(jsonrpc.SetMember(bare(dropOwn(task)), "taskId", jsonrpc.Quote(id))))
+					tasks = append(tasks, string(jsonrpc.SetMember(bare(task), "taskId", jsonrpc.Quote(id))))
 				}
 			}
 			next := jsonrpc.Get(m.At(m.Result), "nextCursor")
@@ -302,7 +302,7 @@ func (l *link) taskStatus(m *jsonrpc.Message, _ *upcall) {
 		if !ok {
 			continue
 		}
-		params := jsonrpc.SetMember(dropOwn(m.At(m.Params)), "taskId", jsonrpc.Quote(id))
+		params := jsonrpc.SetMember(m.At(m.Params), "taskId", jsonrpc.Quote(id))
 		if meta := jsonrpc.Get(params, "_meta"); len(meta) > 0 {
 			params = jsonrpc.SetMember(params, "_meta", jsonrpc.DropMembers(meta, func(n string) bool { return n == metaSubscription }))
 		}
@@ -370,7 +370,7 @@ func (q *serverRequest) clientTask() {
 		}
 		var params []byte
 		if q.m.Params.Present() {
-			params = dropOwn(q.m.At(q.m.Params))
+			params = q.m.At(q.m.Params)
 		}
 		ctx, cancel := context.WithTimeout(q.link.conn.ctx, stateTTL)
 		go func() {

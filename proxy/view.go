@@ -144,7 +144,7 @@ func newCapability(gen *generation, l *link, k listKind, it item) *capability {
 		c.raw = jsonrpc.SetMember(it.raw, "name", jsonrpc.Quote(c.exposed))
 	}
 	bind := rules.Capability{Kind: c.kind, Server: l.conn.name, Name: it.name}
-	var input, output, own []byte
+	var input, output []byte
 	for name, value := range jsonrpc.Members(it.raw, jsonrpc.Span{End: len(it.raw)}) {
 		v := it.raw[value.Start:value.End:value.End]
 		switch definitionNames.Find(it.raw[name.Start:name.End]) {
@@ -154,8 +154,6 @@ func newCapability(gen *generation, l *link, k listKind, it item) *capability {
 			output = v
 		case "annotations":
 			bind.Annotations = v
-		case "_meta":
-			own = v
 		}
 	}
 	if c.kind == rules.Tool {
@@ -174,11 +172,6 @@ func newCapability(gen *generation, l *link, k listKind, it item) *capability {
 		c.open = takesUndeclared(l.conn.cfg.Arguments, it.name)
 	}
 	c.entry = gen.policy.Bind(bind)
-	if len(own) > 0 {
-		if clean := dropOwn(own); len(clean) != len(own) {
-			c.raw = jsonrpc.SetMember(c.raw, "_meta", clean)
-		}
-	}
 	return c
 }
 
