@@ -114,11 +114,7 @@ func TestApprovalIsDecidedAnew(t *testing.T) {
 // to no other session.
 func TestSharedServerMixesNobodyUp(t *testing.T) {
 	f := newFake(t, "one", false)
-	var server *fakeConn
-	f.handle = func(c *fakeConn, m *jsonrpc.Message) bool {
-		server = c
-		return m.Method == "tools/call"
-	}
+	f.handle = func(c *fakeConn, m *jsonrpc.Message) bool { return m.Method == "tools/call" }
 	r := testRelay(t, func(cfg *config.Config) { cfg.Servers[0].Shared = true }, f)
 	alice, bob := newClient(t, r).legacy(everyCap), newClient(t, r).legacy(everyCap)
 	alice.start(`{"jsonrpc":"2.0","id":"a","method":"tools/call","params":{"name":"echo"}}`)
@@ -127,7 +123,7 @@ func TestSharedServerMixesNobodyUp(t *testing.T) {
 	f.await(t, "notifications/cancelled")
 	bob.start(`{"jsonrpc":"2.0","id":"b","method":"tools/call","params":{"name":"echo"}}`)
 	f.await(t, `"tools/call"`)
-	server.Send(`{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"error","data":"alice's secret"}}`, `{"jsonrpc":"2.0","id":"ask",`+ask[1:])
+	(<-f.conns).Send(`{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"error","data":"alice's secret"}}`, `{"jsonrpc":"2.0","id":"ask",`+ask[1:])
 	mustContain(t, f.await(t, `"id":"ask"`), "cannot tell which call")
 	if len(bob.msgs) > 0 {
 		t.Errorf("the other session was sent %s", <-bob.msgs)

@@ -302,8 +302,8 @@ func (l *link) notify(raw []byte) {
 	}
 }
 
-// later is notify for what a client sends: a server that does not read must not keep the
-// client's other messages waiting. When too many wait already, it is dropped.
+// later is notify for readers: a server that does not read must not keep the messages
+// behind the one that is dealt with waiting. When too many wait already, it is dropped.
 func (l *link) later(raw []byte) {
 	if l.asking.Add(1) > maxAsking {
 		l.asking.Add(-1)

@@ -22,7 +22,7 @@ type serverRequest struct {
 }
 
 func (q *serverRequest) refuse(code int, message string) {
-	q.link.notify(jsonrpc.NewError(q.m.At(q.m.ID), code, message, nil))
+	q.link.later(jsonrpc.NewError(q.m.At(q.m.ID), code, message, nil))
 }
 
 func (q *serverRequest) answer(result, failure []byte) {
@@ -33,7 +33,8 @@ func (q *serverRequest) answer(result, failure []byte) {
 	q.link.notify(jsonrpc.NewResult(q.m.At(q.m.ID), result))
 }
 
-func (q *serverRequest) ping() { q.answer([]byte("{}"), nil) }
+// ping answers without making the server's other messages wait.
+func (q *serverRequest) ping() { q.link.later(jsonrpc.NewResult(q.m.At(q.m.ID), []byte("{}"))) }
 
 // maxAsking bounds a server's requests that wait for a client.
 const maxAsking = 64

@@ -41,7 +41,11 @@ func (x *Exchange) listen() answer {
 	if len(filter) == 0 || filter[0] != '{' {
 		return x.fail(jsonrpc.CodeInvalidParams, "notifications is missing or not an object", nil)
 	}
-	s.settle(x.ctx, settleTime)
+	if len(jsonrpc.Get(filter, "resourceSubscriptions")) > 0 {
+		s.gather(x.ctx) // a server that is still starting may be the one that has the resource
+	} else {
+		s.settle(x.ctx, settleTime)
+	}
 	agreed := []byte("{}")
 	for _, kind := range []string{"tools", "prompts", "resources"} {
 		if string(jsonrpc.Get(filter, kind+"ListChanged")) == "true" && s.offersKind(kind) {
