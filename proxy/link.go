@@ -30,7 +30,8 @@ type link struct {
 	offer   offer
 	caps    []byte // the client capabilities that the server was told
 
-	asking atomic.Int32 // requests of the server that wait for a client
+	posting atomic.Int32 // messages that later is sending
+	asking  atomic.Int32 // requests of the server that wait for a client
 
 	mu     sync.Mutex
 	err    error
@@ -305,15 +306,18 @@ func (l *link) notify(raw []byte) {
 // later is notify for readers: a server that does not read must not keep the messages
 // behind the one that is dealt with waiting. When too many wait already, it is dropped.
 func (l *link) later(raw []byte) {
-	if l.asking.Add(1) > maxAsking {
-		l.asking.Add(-1)
+	if l.posting.Add(1) > maxAsking {
+		l.posting.Add(-1)
 		return
 	}
 	go func() {
-		defer l.asking.Add(-1)
+		defer l.posting.Add(-1)
 		l.notify(raw)
 	}()
 }
+
+// ghostTime is for how long a server may go on with a call that was given up, and speak of it.
+const ghostTime = time.Minute
 
 // aliveTime is what a server gets to show that it is alive.
 const aliveTime = 5 * time.Second
@@ -393,7 +397,7 @@ func (l *link) abandon(up *upcall, reason string) {
 		if l.ghosts == nil {
 			l.ghosts = map[int64]time.Time{}
 		}
-		l.ghosts[up.id] = time.Now().Add(stateTTL)
+		l.ghosts[up.id] = time.Now().Add(ghostTime)
 	}
 	l.mu.Unlock()
 	if !open {
@@ -418,23 +422,24 @@ func (l *link) call(id int64) *upcall {
 }
 
 // sole returns the only client's request under way, or nil if there is none or several:
-// what a server sends without saying for which call can then belong to it alone. Where
-// several sessions use the connection, a call that was given up or waits for its client
-// counts too, since the server may go on with it.
-func (l *link) sole() *upcall {
+// what a server sends without saying for which call can then belong to it alone. In case
+// of doubt, a call that was given up or waits for its client counts too, since the server
+// may go on with it: whatever is sent where principals share the connection is in doubt,
+// and a question also where the requests of one principal do.
+func (l *link) sole(question bool) *upcall {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	shared := !l.conn.fleet.owner
+	doubt := l.conn.fleet.shared || question && !l.conn.fleet.owner
 	for id, until := range l.ghosts {
 		if time.Now().After(until) {
 			delete(l.ghosts, id)
-		} else if shared {
+		} else if doubt {
 			return nil
 		}
 	}
 	var only *upcall
 	for _, up := range l.calls {
-		if shared && up.parked.Load() {
+		if doubt && up.parked.Load() {
 			return nil
 		}
 		if up.client.Load() == nil {
@@ -554,7 +559,7 @@ func (l *link) malformed(err *jsonrpc.ParseError, origin int64) {
 		}
 	}
 	if up == nil {
-		up = l.sole()
+		up = l.sole(false)
 	}
 	if up != nil {
 		up.fail(fmt.Errorf("server %s sent a message that was refused: %s", l.conn.name, err.Reason))

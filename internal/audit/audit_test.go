@@ -382,3 +382,14 @@ func FuzzLine(f *testing.F) {
 		}
 	})
 }
+
+func FuzzQuote(f *testing.F) {
+	f.Add([]byte("plain text of more than eight bytes, with a \"quote\" and a \\"))
+	f.Add([]byte("\x00\n\x1f\x7f é€😀 \xff\xf0\x9f\xed\xa0\x80 end"))
+	f.Fuzz(func(t *testing.T, s []byte) {
+		got, err := jsontext.AppendUnquote(nil, quote(s))
+		if want := strings.ToValidUTF8(string(s), "\x00"); err != nil || len(bytes.Runes(got)) != len(bytes.Runes(s)) || utf8.Valid(s) && string(got) != want {
+			t.Errorf("quote(%q) is %s, which reads %q, error %v", s, quote(s), got, err)
+		}
+	})
+}

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -58,4 +59,17 @@ func BenchmarkWriteParallel(b *testing.B) {
 			}
 		}
 	})
+}
+
+// Arguments that are cut.
+func BenchmarkCutArguments(b *testing.B) {
+	l := Discard()
+	r := benchRecord(l)
+	r.Arguments = []byte(`{"text":"` + strings.Repeat("some text, ", 2000) + `"}`)
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := l.Write(r); err != nil {
+			b.Fatal(err)
+		}
+	}
 }

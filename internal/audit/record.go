@@ -2,6 +2,7 @@ package audit
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -161,7 +162,7 @@ func arguments(e *zerolog.Event, raw []byte, most int) {
 		return
 	}
 	if len(raw) > most {
-		e.Bytes("arguments", raw[:runeStart(raw, most)]).Bool("arguments_cut", true)
+		e.RawJSON("arguments", quote(raw[:runeStart(raw, most)])).Bool("arguments_cut", true)
 		return
 	}
 	if bytes.IndexByte(raw, '\n') < 0 {
@@ -174,6 +175,50 @@ func arguments(e *zerolog.Event, raw []byte, most int) {
 		return
 	}
 	e.RawJSON("arguments", value)
+}
+
+// quote returns s as a JSON string. It is what zerolog makes of s, but that looks at
+// every byte, which was the larger part of a record with long arguments.
+func quote(s []byte) []byte {
+	q := append(make([]byte, 0, len(s)+len(s)/8+2), '"')
+	for len(s) > 0 {
+		n := plainPrefix(s)
+		q = append(q, s[:n]...)
+		if s = s[n:]; len(s) == 0 {
+			break
+		}
+		switch c := s[0]; {
+		case c == '"' || c == '\\':
+			q = append(q, '\\', c)
+			s = s[1:]
+		case c < ' ':
+			q = append(q, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15])
+			s = s[1:]
+		default:
+			r, size := utf8.DecodeRune(s) // which is U+FFFD for what is no UTF-8
+			q = utf8.AppendRune(q, r)
+			s = s[size:]
+		}
+	}
+	return append(q, '"')
+}
+
+const hexDigits = "0123456789abcdef"
+
+// plainPrefix returns how many bytes at the start of s are ASCII that needs no escape.
+func plainPrefix(s []byte) (n int) {
+	const low, top = 0x0101010101010101, 0x8080808080808080
+	for ; len(s)-n >= 8; n += 8 {
+		v := binary.LittleEndian.Uint64(s[n:])
+		quotes, slashes := v^low*'"', v^low*'\\'
+		if (v|(v-low*' ')|(quotes-low)|(slashes-low))&top != 0 {
+			break
+		}
+	}
+	for n < len(s) && ' ' <= s[n] && s[n] < utf8.RuneSelf && s[n] != '"' && s[n] != '\\' {
+		n++
+	}
+	return n
 }
 
 // runeStart returns the last place at or before n where a character of s begins.

@@ -52,25 +52,20 @@ func (s *Names) Fold(quoted []byte) string {
 }
 
 // Clash returns a name of the object at s that equals a known name or a sibling only
-// under Unicode case folding, or "" if there is none.
+// under Unicode case folding, or "" if there is none. It walks over the object once: its
+// values may be large.
 func (s *Names) Clash(raw []byte, obj Span) string {
-	for n := range Members(raw, obj) {
-		if known := s.Fold(raw[n.Start:n.End]); known != "" {
-			return known
-		}
-	}
-	return siblings(raw, obj)
-}
-
-// siblings returns a name of the object that equals another of its names under Unicode
-// case folding, or "".
-func siblings(raw []byte, obj Span) string {
 	var few [16]string
 	seen := few[:0]
 	var many map[string]bool // the names of an object with more than a few
 	for n := range Members(raw, obj) {
 		name := String(raw[n.Start:n.End])
 		folded := Fold(name)
+		if len(name) <= s.maxLen {
+			if known, ok := s.folded[folded]; ok && known != name {
+				return known
+			}
+		}
 		if many == nil && len(seen) == len(few) {
 			many = make(map[string]bool, 2*len(few))
 			for _, s := range seen {
@@ -91,6 +86,10 @@ func siblings(raw []byte, obj Span) string {
 	}
 	return ""
 }
+
+// siblings returns a name of the object that equals another of its names under Unicode
+// case folding, or "".
+func siblings(raw []byte, obj Span) string { return new(Names).Clash(raw, obj) }
 
 // Fold returns s in a form that is equal for strings equal under Unicode simple case
 // folding, the one that strings.EqualFold and Go's encoding/json use.

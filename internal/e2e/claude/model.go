@@ -63,7 +63,11 @@ func Start(steps ...Step) *Model {
 }
 
 // Until sets Until of the step with the index, before Claude Code starts.
-func (m *Model) Until(step int, f func() bool) { m.steps[step].Until = f }
+func (m *Model) Until(step int, f func() bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.steps[step].Until = f
+}
 
 // Close ends the model.
 func (m *Model) Close() {
