@@ -169,7 +169,7 @@ func (s *Session) offers(modern bool) (caps []byte, instructions string) {
 // initialized.
 func legacyCaps(who identity, c *conn) []byte {
 	caps := who.caps
-	if who.modern {
+	if who.modern && c.fleet.owner { // requests that share connections otherwise have the same capabilities
 		caps = []byte(`{"elicitation":{"form":{},"url":{}},"sampling":{},"roots":{}}`)
 	}
 	return serverCaps(caps, c, who.modern, false)

@@ -422,18 +422,19 @@ func (l *link) call(id int64) *upcall {
 }
 
 // sole returns the only client's request under way, or nil if there is none or several:
-// what a server sends without saying for which call can then belong to it alone. In case
-// of doubt, a call that was given up or waits for its client counts too, since the server
-// may go on with it: whatever is sent where principals share the connection is in doubt,
-// and a question also where the requests of one principal do.
+// what a server sends without saying for which call can then belong to it alone. Where
+// principals share the connection, a call that was given up or waits for its client counts
+// too, since the server may go on with it; where the requests of one principal do, a
+// question is not taken for another's while a call waits.
 func (l *link) sole(question bool) *upcall {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	doubt := l.conn.fleet.shared || question && !l.conn.fleet.owner
+	shared := l.conn.fleet.shared
+	doubt := shared || question && !l.conn.fleet.owner
 	for id, until := range l.ghosts {
 		if time.Now().After(until) {
 			delete(l.ghosts, id)
-		} else if doubt {
+		} else if shared {
 			return nil
 		}
 	}
