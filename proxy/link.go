@@ -424,13 +424,11 @@ func (l *link) call(id int64) *upcall {
 // sole returns the only client's request under way, or nil if there is none or several:
 // what a server sends without saying for which call can then belong to it alone. Where
 // principals share the connection, a call that was given up or waits for its client counts
-// too, since the server may go on with it; where the requests of one principal do, a
-// question is not taken for another's while a call waits.
-func (l *link) sole(question bool) *upcall {
+// too, since the server may go on with it.
+func (l *link) sole() *upcall {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	shared := l.conn.fleet.shared
-	doubt := shared || question && !l.conn.fleet.owner
 	for id, until := range l.ghosts {
 		if time.Now().After(until) {
 			delete(l.ghosts, id)
@@ -440,7 +438,7 @@ func (l *link) sole(question bool) *upcall {
 	}
 	var only *upcall
 	for _, up := range l.calls {
-		if doubt && up.parked.Load() {
+		if shared && up.parked.Load() {
 			return nil
 		}
 		if up.client.Load() == nil {
@@ -560,7 +558,7 @@ func (l *link) malformed(err *jsonrpc.ParseError, origin int64) {
 		}
 	}
 	if up == nil {
-		up = l.sole(false)
+		up = l.sole()
 	}
 	if up != nil {
 		up.fail(fmt.Errorf("server %s sent a message that was refused: %s", l.conn.name, err.Reason))

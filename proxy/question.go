@@ -120,7 +120,7 @@ func (c *conn) recordQuestion(s *Session, method string, refused error) {
 func (q *serverRequest) addressee() (*Session, *Exchange, *upcall) {
 	up := q.origin
 	if up == nil {
-		up = q.link.sole(true)
+		up = q.link.sole()
 	}
 	if up != nil {
 		if x := up.client.Load(); x != nil {

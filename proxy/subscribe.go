@@ -426,7 +426,7 @@ func (l *link) logged(m *jsonrpc.Message, up *upcall) {
 	raw := l.withoutSubscription(m)
 	level, _ := jsonrpc.GetString(m.At(m.Params), "level")
 	if up == nil {
-		up = l.sole(false)
+		up = l.sole()
 	}
 	if up != nil {
 		if x := up.client.Load(); x != nil {
