@@ -303,10 +303,13 @@ func (l *link) notify(raw []byte) {
 	}
 }
 
+// maxPosting bounds the messages that later sends at once: over HTTP each takes a connection.
+const maxPosting = 4
+
 // later is notify for readers: a server that does not read must not keep the messages
 // behind the one that is dealt with waiting. When too many wait already, it is dropped.
 func (l *link) later(raw []byte) {
-	if l.posting.Add(1) > maxAsking {
+	if l.posting.Add(1) > maxPosting {
 		l.posting.Add(-1)
 		return
 	}
