@@ -166,6 +166,7 @@ func (f *fleet) adopt() {
 		return
 	}
 	var gone []*conn
+	changed := false
 	for name, c := range f.conns {
 		if i := slices.IndexFunc(gen.cfg.Servers, func(s config.Server) bool { return s.Name == name }); i < 0 ||
 			gen.cfg.Servers[i].Shared != f.shared || !reflect.DeepEqual(gen.cfg.Servers[i], c.cfg) {
@@ -179,11 +180,14 @@ func (f *fleet) adopt() {
 			c.log = f.relay.log.With().Str("server", cfg.Name).Logger()
 			c.ctx, c.stop = context.WithCancel(f.relay.ctx)
 			f.conns[cfg.Name] = c
+			changed = true
 			go c.run()
 		}
 	}
 	f.mu.Unlock()
-	f.relay.epoch.Add(1)
+	if changed || len(gone) > 0 {
+		f.relay.epoch.Add(1) // not otherwise: each nameless request comes by here
+	}
 	for _, c := range gone {
 		c.close()
 	}
@@ -346,10 +350,6 @@ func (c *conn) run() {
 		c.mu.Unlock()
 		c.log.Warn().Str("reason", text).Stringer("retry", delay).Msg("server is down")
 		c.fleet.relay.event("server down: "+text, c.name, nil)
-		if l != nil {
-			// Calls wait for one quick restart before they are told that the server is down.
-			delay = min(delay, leastDelay)
-		}
 		select {
 		case <-time.After(delay):
 		case <-c.ctx.Done():
