@@ -31,6 +31,7 @@ type link struct {
 	caps    []byte // the client capabilities that the server was told
 
 	posting atomic.Int32 // messages that later is sending
+	poster  sync.Mutex
 	asking  atomic.Int32 // requests of the server that wait for a client
 
 	mu     sync.Mutex
@@ -303,18 +304,17 @@ func (l *link) notify(raw []byte) {
 	}
 }
 
-// maxPosting bounds the messages that later sends at once: over HTTP each takes a connection.
-const maxPosting = 4
-
 // later is notify for readers: a server that does not read must not keep the messages
 // behind the one that is dealt with waiting. When too many wait already, it is dropped.
 func (l *link) later(raw []byte) {
-	if l.posting.Add(1) > maxPosting {
+	if l.posting.Add(1) > maxAsking {
 		l.posting.Add(-1)
 		return
 	}
 	go func() {
 		defer l.posting.Add(-1)
+		l.poster.Lock() // one at a time: over HTTP each would take a connection
+		defer l.poster.Unlock()
 		l.notify(raw)
 	}()
 }
