@@ -31,6 +31,7 @@ type fleet struct {
 
 	mu       sync.Mutex
 	client   identity
+	level    string // of the session's logging/setLevel
 	conns    map[string]*conn
 	sessions map[*Session]struct{}
 	cached   atomic.Pointer[view]
@@ -314,10 +315,7 @@ func (c *conn) run() {
 		began := time.Now()
 		l, err := c.connect(c.ctx)
 		if err == nil {
-			c.mu.Lock()
-			c.link, c.err = l, nil
-			close(c.attempt)
-			c.mu.Unlock()
+			c.publish(l)
 			c.fleet.relay.epoch.Add(1)
 			c.fleet.relay.event(fmt.Sprintf("server up: protocol %s, after %s", l.version, time.Since(began).Round(time.Millisecond)), c.name, nil)
 			c.fleet.started(c)

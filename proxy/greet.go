@@ -108,18 +108,27 @@ func (l *link) again(m *jsonrpc.Message) bool {
 	return false
 }
 
-// relevel gives a server that has come up the log level that its client set before.
-func (l *link) relevel() {
-	if l.modern || l.conn.fleet.shared || !l.has("logging") {
-		return
-	}
-	for _, s := range l.audience() {
-		s.mu.Lock()
-		level := s.level
-		s.mu.Unlock()
-		if level != "" {
-			l.request("logging/setLevel", append(jsonrpc.AppendQuote([]byte(`{"level":`), level), '}'))
+// publish lets calls have the link, once the server has the log level that its client
+// asked for, be it while the server was coming up.
+func (c *conn) publish(l *link) {
+	f, told := c.fleet, ""
+	takes := !l.modern && !f.shared && l.has("logging")
+	for {
+		f.mu.Lock()
+		level := f.level
+		if level == told || !takes {
+			c.mu.Lock()
+			c.link, c.err = l, nil
+			close(c.attempt)
+			c.mu.Unlock()
+			f.mu.Unlock()
+			return
 		}
+		f.mu.Unlock()
+		if _, err := l.request("logging/setLevel", append(jsonrpc.AppendQuote([]byte(`{"level":`), level), '}')); err != nil {
+			c.log.Warn().Err(err).Msg("log level not set")
+		}
+		told = level
 	}
 }
 

@@ -101,7 +101,6 @@ func (c *conn) connect(ctx context.Context) (*link, error) {
 		return finish(err)
 	}
 	l.greeted.Store(true)
-	l.relevel()
 	if err := l.catalog.fetch(ctx, listKinds...); err != nil {
 		return finish(err)
 	}
@@ -162,10 +161,15 @@ func (c *conn) options(ctx context.Context) (upstream.Options, error) {
 	return o, nil
 }
 
-// ownMeta is the _meta of the firewall's own requests to a modern server.
+// ownMeta is the _meta of the firewall's own requests to a modern server. They declare what
+// the client can do, since servers may offer more to those who can more.
 func (l *link) ownMeta() []byte {
-	r := l.conn.fleet.relay
-	return fmt.Appendf(nil, `{%q:%q,%q:%s,%q:{}}`, metaVersion, ModernVersion, metaClientInfo, r.ownInfo(), metaClientCaps)
+	f := l.conn.fleet
+	f.mu.Lock()
+	who := f.client
+	f.mu.Unlock()
+	return fmt.Appendf(nil, `{%q:%q,%q:%s,%q:%s}`, metaVersion, ModernVersion, metaClientInfo, f.relay.ownInfo(),
+		metaClientCaps, serverCaps(who.caps, l.conn, who.modern, true))
 }
 
 // headers are those that mirror a modern request's body over HTTP. They are made of the

@@ -407,7 +407,11 @@ func (x *Exchange) setLevel() answer {
 	x.s.mu.Lock()
 	x.s.level = level
 	x.s.mu.Unlock()
-	for _, l := range x.s.fleet.links() {
+	f := x.s.fleet
+	f.mu.Lock()
+	f.level = level // servers that are not up yet are told before the first call
+	f.mu.Unlock()
+	for _, l := range f.links() {
 		if !l.modern && !l.conn.fleet.shared && l.has("logging") {
 			if _, err := l.request("logging/setLevel", x.m.At(x.m.Params)); err != nil {
 				x.s.relay.log.Warn().Err(err).Msg("log level not set")
