@@ -205,14 +205,14 @@ func (k *call) validate() error {
 	if k.c.kind != rules.Tool {
 		return nil
 	}
-	return k.c.input.Check(k.args, k.c.open)
+	return k.c.input.CheckParsed(k.args, k.c.open)
 }
 
 // decide asks the policy, and a person where the policy says so. waited says that a person
 // said yes just now.
 func (k *call) decide() (a answer, waited bool) {
 	x, s := k.x, k.x.s
-	what := rules.Call{Args: k.args, Session: rules.Session{Calls: int(s.calls.Load()), Started: s.started}}
+	what := rules.Call{Args: k.args, Parsed: true, Session: rules.Session{Calls: int(s.calls.Load()), Started: s.started}}
 	d := k.c.entry.Decide(what)
 	for _, e := range k.c.also {
 		if other := e.Decide(what); other.Action > d.Action {
@@ -272,6 +272,9 @@ func (k *call) perform() answer {
 			k.chain.parked = nil
 			up = p.up
 		} else {
+			if k.leave() {
+				return answer{}
+			}
 			up = k.link.prepare(x.m.Method, x)
 			raw, err := k.forward(up)
 			if err != nil {
@@ -281,18 +284,13 @@ func (k *call) perform() answer {
 			k.link.launch(up, raw, k.c.headers)
 		}
 		m, stopped, err := k.await(up)
-		switch {
-		case err != nil:
-			return k.outcome(k.unanswered(err), 0, err)
-		case stopped.raw != nil:
+		if stopped.raw != nil {
 			return k.outcome(stopped, 0, nil)
-		case m.Kind == jsonrpc.Failure:
-			return k.outcome(x.relayError(m, k.link), len(m.Raw), nil)
 		}
 		before := k.c.digest
-		a, again := k.received(m, round)
+		a, again := k.answered(m, err, round)
 		if !again {
-			return k.outcome(a, len(m.Raw), nil)
+			return a
 		}
 		if a = k.again(before); a.raw == nil {
 			a = k.judge()
@@ -301,6 +299,48 @@ func (k *call) perform() answer {
 			return k.outcome(a, len(m.Raw), nil)
 		}
 	}
+}
+
+// leave sends the call and leaves its end to what brings the answer, so that no goroutine
+// has to be woken for it. It does so where nothing between the answer and the client can
+// wait: both are of one era, and the connection is the client's alone.
+func (k *call) leave() bool {
+	x, l := k.x, k.link
+	if x.onDone == nil || x.modern != l.modern || l.http || !l.conn.fleet.owner {
+		return false
+	}
+	up := l.prepareThen(x, k.c.conn.timeout(), func(m *jsonrpc.Message, err error) {
+		x.finish(x.guarded(func() answer {
+			a, _ := k.answered(m, err, 0)
+			return a
+		}))
+	})
+	if up == nil {
+		return false
+	}
+	raw, err := k.forward(up)
+	x.left = true
+	if err != nil {
+		up.fail(err)
+		return true
+	}
+	l.launch(up, raw, nil)
+	return true
+}
+
+// answered makes the client's answer of the server's, or of the reason why there is none.
+// again says that the call goes back to the server.
+func (k *call) answered(m *jsonrpc.Message, err error, round int) (a answer, again bool) {
+	switch {
+	case err != nil:
+		return k.outcome(k.unanswered(err), 0, err), false
+	case m.Kind == jsonrpc.Failure:
+		return k.outcome(k.x.relayError(m, k.link), len(m.Raw), nil), false
+	}
+	if a, again = k.received(m, round); again {
+		return a, true
+	}
+	return k.outcome(a, len(m.Raw), nil), false
 }
 
 // forward returns the message for the server: the client's own with as little changed as
@@ -413,11 +453,7 @@ func (k *call) await(up *upcall) (m *jsonrpc.Message, stopped answer, err error)
 				return nil, a, nil
 			}
 		case <-k.x.ctx.Done():
-			reason := "the client is gone"
-			if c, ok := context.Cause(k.x.ctx).(*cancelError); ok {
-				reason = c.reason
-			}
-			l.abandon(up, reason)
+			l.abandon(up, k.x.gone())
 			return nil, answer{}, context.Cause(k.x.ctx)
 		case <-l.gone:
 			select {
@@ -425,7 +461,7 @@ func (k *call) await(up *upcall) (m *jsonrpc.Message, stopped answer, err error)
 				return m, answer{}, nil
 			default:
 			}
-			return nil, answer{}, fmt.Errorf("server %s ended before it answered: %w", l.conn.name, l.reason())
+			return nil, answer{}, l.unanswered(l.reason())
 		case <-timer.C:
 			if last := time.Unix(0, up.beat.Load()); time.Since(last) < limit && time.Since(began) < maxStretch*limit {
 				timer.Reset(limit - time.Since(last))
@@ -433,7 +469,7 @@ func (k *call) await(up *upcall) (m *jsonrpc.Message, stopped answer, err error)
 			}
 			l.abandon(up, "time limit")
 			go l.suspect(began)
-			return nil, answer{}, fmt.Errorf("server %s did not answer within its time limit of %s", l.conn.name, limit)
+			return nil, answer{}, errTimeLimit(l, limit)
 		}
 	}
 }
@@ -477,7 +513,7 @@ func (c *capability) checkOutput(result []byte) error {
 	if len(content) == 0 {
 		return nil
 	}
-	if err := c.output.Validate(content); err != nil {
+	if err := c.output.ValidateParsed(content); err != nil {
 		return fmt.Errorf("the server's structured content does not fit the output schema that the tool declares: %w", err)
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/mcpfirewall/mcpfirewall/internal/jsonrpc"
 )
@@ -22,8 +23,11 @@ type Exchange struct {
 	stop context.CancelCauseFunc
 
 	onWait     func() // see OnWait
-	entered    bool   // counted by the relay as under way
-	registered bool   // stands in the session's exchanges
+	onDone     func() // see OnDone
+	left       bool   // what brings the server's answer finishes the request
+	finished   atomic.Bool
+	entered    bool // counted by the relay as under way
+	registered bool // stands in the session's exchanges
 	refused    answer
 
 	row    *method
@@ -64,10 +68,23 @@ func (x *Exchange) wasCancelled() bool {
 	return ok
 }
 
+// gone says, for the server, why the client no longer waits.
+func (x *Exchange) gone() string {
+	if c, ok := context.Cause(x.ctx).(*cancelError); ok {
+		return c.reason
+	}
+	return "the client is gone"
+}
+
 // OnWait has f called before the request waits for anything: a server, a person, or a pipe
 // that is full. A transport that runs requests where it reads them goes on reading
 // elsewhere then. It must be called before Run; f is called at most once, by Run.
 func (x *Exchange) OnWait(f func()) { x.onWait = f }
+
+// OnDone lets Run return before the request is done, where only the server's answer is
+// missing: it is then finished where that answer is read. f is called once it is done. The
+// stream must take messages without waiting for anybody but the client.
+func (x *Exchange) OnDone(f func()) { x.onDone = f }
 
 // waits says that the request is about to wait.
 func (x *Exchange) waits() {
@@ -81,7 +98,16 @@ func (x *Exchange) waits() {
 func (x *Exchange) Run() {
 	a := x.refused
 	if a.raw == nil {
-		a = x.guarded()
+		if a = x.guarded(x.do); x.left && a.raw == nil {
+			return
+		}
+	}
+	x.finish(a)
+}
+
+func (x *Exchange) finish(a answer) {
+	if x.finished.Swap(true) {
+		return
 	}
 	if x.registered {
 		x.s.mu.Lock()
@@ -97,18 +123,21 @@ func (x *Exchange) Run() {
 	if x.entered {
 		x.s.relay.inflight.Done()
 	}
+	if x.onDone != nil {
+		x.onDone()
+	}
 }
 
-// guarded is do for a firewall that others depend on: a fault in the handling of one
+// guarded calls do for a firewall that others depend on: a fault in the handling of one
 // request withholds that request's answer and nothing else.
-func (x *Exchange) guarded() (a answer) {
+func (x *Exchange) guarded(do func() answer) (a answer) {
 	defer func() {
 		if fault := recover(); fault != nil {
 			x.s.relay.fault(fault)
 			a = x.fail(jsonrpc.CodeInternal, "the firewall failed on this request, so it was refused; its log says more", nil)
 		}
 	}()
-	return x.do()
+	return do()
 }
 
 // fault logs a programming error that was caught.

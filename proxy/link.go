@@ -69,6 +69,12 @@ type upcall struct {
 	parked atomic.Bool              // it waits for the client's next request
 	client atomic.Pointer[Exchange] // the request of the client that it serves, nil for the firewall's own
 	stop   context.CancelFunc       // ends the HTTP stream
+
+	// A call whose answer nobody waits for has no channels, but this. It is called once, by
+	// whoever takes the call out of link.calls.
+	then    func(*jsonrpc.Message, error)
+	timer   *time.Timer
+	unwatch func() bool // stops the watch over the client's request
 }
 
 const (
@@ -226,11 +232,106 @@ func (l *link) prepare(method string, x *Exchange) *upcall {
 		}
 	}
 	l.mu.Lock()
+	l.register(up)
+	l.mu.Unlock()
+	return up
+}
+
+func (l *link) register(up *upcall) {
 	l.lastID++
 	up.id = l.lastID
 	l.calls[up.id] = up
-	l.mu.Unlock()
+}
+
+// prepareThen reserves an id for a client's request whose answer, or the reason why there
+// is none, is given to then: by the server's reader, or when the time limit is over or the
+// client gives up. It returns nil if the link has ended.
+func (l *link) prepareThen(x *Exchange, limit time.Duration, then func(*jsonrpc.Message, error)) *upcall {
+	up := &upcall{link: l, method: x.m.Method, then: then}
+	up.client.Store(x)
+	began := time.Now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.err != nil {
+		return nil
+	}
+	l.register(up)
+	up.timer = time.AfterFunc(limit, func() { l.expire(up, began, limit) })
+	up.unwatch = context.AfterFunc(x.ctx, func() {
+		l.giveUp(up, x.gone(), context.Cause(x.ctx))
+	})
 	return up
+}
+
+// take takes a call out of those under way; only who takes it may answer it.
+func (l *link) take(up *upcall, ghost bool) bool {
+	l.mu.Lock()
+	_, open := l.calls[up.id]
+	delete(l.calls, up.id)
+	if open && ghost && !l.http {
+		if l.ghosts == nil {
+			l.ghosts = map[int64]time.Time{}
+		}
+		l.ghosts[up.id] = time.Now().Add(ghostTime)
+	}
+	l.mu.Unlock()
+	if open && up.then != nil {
+		up.timer.Stop()
+		up.unwatch()
+	}
+	return open
+}
+
+// largeAnswer is from which size on an answer is not dealt with in the server's reader,
+// because what comes behind it would wait.
+const largeAnswer = 64 << 10
+
+// answer gives a call its answer.
+func (l *link) answer(up *upcall, m *jsonrpc.Message) {
+	if up.then == nil {
+		select {
+		case up.reply <- m:
+		default:
+			l.conn.log.Warn().Int64("id", up.id).Msg("second answer of the server dropped")
+		}
+		return
+	}
+	switch {
+	case !l.take(up, false):
+	case len(m.Raw) > largeAnswer:
+		go up.then(m, nil)
+	default:
+		up.then(m, nil)
+	}
+}
+
+// expire is called when a call's time limit is over. Progress renews it.
+func (l *link) expire(up *upcall, began time.Time, limit time.Duration) {
+	if last := time.Unix(0, up.beat.Load()); time.Since(last) < limit && time.Since(began) < maxStretch*limit {
+		l.mu.Lock()
+		if l.calls[up.id] != nil {
+			up.timer.Reset(limit - time.Since(last))
+		}
+		l.mu.Unlock()
+		return
+	}
+	if l.giveUp(up, "time limit", errTimeLimit(l, limit)) {
+		l.suspect(began)
+	}
+}
+
+func errTimeLimit(l *link, limit time.Duration) error {
+	return fmt.Errorf("server %s did not answer within its time limit of %s", l.conn.name, limit)
+}
+
+// giveUp ends a call that the server is still busy with.
+func (l *link) giveUp(up *upcall, reason string, err error) bool {
+	if !l.take(up, true) {
+		return false
+	}
+	up.then(nil, err)
+	l.tellCancelled(up, reason)
+	return true
 }
 
 // launch sends a prepared request whose id is the call's.
@@ -379,6 +480,12 @@ func (l *link) request(method string, params []byte) (*jsonrpc.Message, error) {
 }
 
 func (up *upcall) fail(err error) {
+	if up.then != nil {
+		if up.link.take(up, false) {
+			up.then(nil, err)
+		}
+		return
+	}
 	select {
 	case up.failed <- err:
 	default:
@@ -397,19 +504,13 @@ func (l *link) forget(up *upcall) {
 
 // abandon ends a call that the server is still busy with, and tells it so.
 func (l *link) abandon(up *upcall, reason string) {
-	l.mu.Lock()
-	_, open := l.calls[up.id]
-	delete(l.calls, up.id)
-	if open && !l.http {
-		if l.ghosts == nil {
-			l.ghosts = map[int64]time.Time{}
-		}
-		l.ghosts[up.id] = time.Now().Add(ghostTime)
+	if l.take(up, true) {
+		l.tellCancelled(up, reason)
 	}
-	l.mu.Unlock()
-	if !open {
-		return
-	}
+}
+
+// tellCancelled tells the server that nobody waits for its answer.
+func (l *link) tellCancelled(up *upcall, reason string) {
 	if !l.http || !l.modern {
 		params := fmt.Appendf(nil, `{"requestId":%d`, up.id)
 		if reason != "" {
@@ -496,11 +597,7 @@ func (l *link) receive(m *jsonrpc.Message, origin int64) {
 			l.conn.log.Warn().Str("id", bounded(string(m.At(m.ID)))).Msg("answer of the server dropped: it belongs to no request under way")
 			return
 		}
-		select {
-		case up.reply <- m:
-		default:
-			l.conn.log.Warn().Int64("id", id).Msg("second answer of the server dropped")
-		}
+		l.answer(up, m)
 	case jsonrpc.Request:
 		q := &serverRequest{link: l, m: m, origin: l.call(origin)}
 		row := table[m.Method]
@@ -578,11 +675,27 @@ func (l *link) end(err error) {
 		err = errors.New("the connection was closed")
 	}
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.err == nil {
-		l.err = err
-		close(l.gone)
+	if l.err != nil {
+		l.mu.Unlock()
+		return
 	}
+	l.err = err
+	close(l.gone)
+	var left []*upcall
+	for _, up := range l.calls {
+		if up.then != nil {
+			left = append(left, up)
+		}
+	}
+	l.mu.Unlock()
+	for _, up := range left {
+		go up.fail(l.unanswered(err))
+	}
+}
+
+// unanswered is why a call has no answer that was under way when the link ended.
+func (l *link) unanswered(err error) error {
+	return fmt.Errorf("server %s ended before it answered: %w", l.conn.name, err)
 }
 
 func (l *link) reason() error {

@@ -44,6 +44,7 @@ type Capability struct {
 // A Call is one use of a capability.
 type Call struct {
 	Args    []byte // the arguments: a raw JSON object, or nil for none
+	Parsed  bool   // Args stand in a message that jsonrpc.Parse has read, and need no second look
 	Session Session
 }
 

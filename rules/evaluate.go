@@ -133,7 +133,7 @@ func (v *evaluation) index() bool {
 		return true
 	}
 	// CheckValue would replace line ends, and these bytes are the caller's.
-	if bytes.IndexByte(raw, '\n') >= 0 || bytes.IndexByte(raw, '\r') >= 0 || jsonrpc.CheckValue(raw, jsonrpc.Limits{}) != nil {
+	if bytes.IndexByte(raw, '\n') >= 0 || bytes.IndexByte(raw, '\r') >= 0 || !v.call.Parsed && jsonrpc.CheckValue(raw, jsonrpc.Limits{}) != nil {
 		return false
 	}
 	if bytes.TrimLeft(raw, " \t")[0] != '{' {

@@ -35,7 +35,7 @@ func (b *bench) config(server string) (path, auditFile string, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", "", err
 	}
-	path, auditFile = filepath.Join(dir, "mcpfirewall.yaml"), filepath.Join(dir, "audit.jsonl")
+	path, auditFile = filepath.Join(dir, "mcpfirewall.yaml"), filepath.Join(dir, "state", "audit.jsonl") // where it is by default
 	var s strings.Builder
 	fmt.Fprintf(&s, "version: 1\nservers:\n  bench:\n%s", server)
 	fmt.Fprintf(&s, "tools:\n  default: deny\n  allow: [\"bench.echo\", \"bench.echo_1*\"]\n  ask: [\"bench.echo_2\"]\n  deny: [\"*.delete_*\"]\n")

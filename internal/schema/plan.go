@@ -364,11 +364,17 @@ type walk struct {
 // have no clashing names and at its top only declared ones, or any if open is.
 // False says nothing.
 func (p *plan) surely(raw []byte, names, open bool) bool {
-	if p == nil || p.opaque || names && p.alternatives != nil {
-		return false
-	}
 	// CheckValue would replace line ends, and these bytes are the caller's.
-	if bytes.IndexByte(raw, '\n') >= 0 || bytes.IndexByte(raw, '\r') >= 0 || jsonrpc.CheckValue(raw, jsonrpc.Limits{}) != nil {
+	return p != nil && oneLine(raw) && jsonrpc.CheckValue(raw, jsonrpc.Limits{}) == nil && p.accepts(raw, names, open)
+}
+
+func oneLine(raw []byte) bool {
+	return bytes.IndexByte(raw, '\n') < 0 && bytes.IndexByte(raw, '\r') < 0
+}
+
+// accepts is surely for a value of one line that is known to be JSON.
+func (p *plan) accepts(raw []byte, names, open bool) bool {
+	if p == nil || p.opaque || names && p.alternatives != nil {
 		return false
 	}
 	w := walk{raw: raw, steps: allowance(len(raw)), names: names, open: open}

@@ -34,6 +34,14 @@ func (s *Schema) Check(args []byte, open bool) error {
 	return nil
 }
 
+// CheckParsed is Check for arguments in a message that [jsonrpc.Parse] has read.
+func (s *Schema) CheckParsed(args []byte, open bool) error {
+	if len(args) > 0 && s.Err() == nil && oneLine(args) && s.plan.accepts(args, true, open) {
+		return nil
+	}
+	return s.Check(args, open)
+}
+
 // printable bounds a name that an error shows, and drops control characters.
 func printable(s string) string {
 	s = strings.Map(func(r rune) rune {
@@ -59,6 +67,14 @@ func (s *Schema) Validate(instance []byte) error {
 		return nil
 	}
 	return s.validate(instance)
+}
+
+// ValidateParsed is Validate for a value in a message that [jsonrpc.Parse] has read.
+func (s *Schema) ValidateParsed(instance []byte) error {
+	if len(instance) > 0 && s.Err() == nil && oneLine(instance) && s.plan.accepts(instance, false, true) {
+		return nil
+	}
+	return s.Validate(instance)
 }
 
 // validate is Validate without a plan, whose word is the last.

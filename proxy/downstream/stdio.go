@@ -213,8 +213,8 @@ func (c *stdio) read() {
 					go c.read()
 				}
 			})
+			x.OnDone(func() { <-c.slots })
 			x.Run()
-			<-c.slots
 			if left && !c.await() {
 				return
 			}
