@@ -16,6 +16,7 @@ require (
 	golang.org/x/net v0.47.0
 	golang.org/x/sys v0.41.0
 	golang.org/x/term v0.37.0
+	golang.org/x/text v0.31.0
 	golang.org/x/time v0.15.0
 )
 
@@ -43,5 +44,4 @@ require (
 	github.com/spf13/pflag v1.0.9 // indirect
 	github.com/yosida95/uritemplate/v3 v3.0.2 // indirect
 	golang.org/x/crypto v0.45.0 // indirect
-	golang.org/x/text v0.31.0 // indirect
 )
