@@ -212,6 +212,10 @@ func checkScripts(label string, latinTLD bool) error {
 		if r >= 0x250 && r <= 0x2AF || r >= 0x1D00 && r <= 0x1DBF {
 			return errors.New("it contains phonetic letters that look like others")
 		}
+		if !unicode.IsLetter(r) && !unicode.IsMark(r) && !unicode.IsDigit(r) && r != '-' && r != '・' {
+			// IDNA 2008 has no symbols; some of them look like a slash or a dot.
+			return errors.New("it contains a symbol")
+		}
 		name := scriptOf(r)
 		if name == "Common" || name == "Inherited" {
 			continue

@@ -37,9 +37,9 @@ type IP struct {
 
 // ParseIP reads one address in any spelling of inet_aton(3) or RFC 4291:
 // decimal, octal and hexadecimal parts, one to four of them, and IPv6 with an
-// IPv4 address inside. A part with a leading zero is refused if it could be
-// read as decimal as well (010.0.0.1 is 8.0.0.1 to some and 10.0.0.1 to
-// others). A port, a prefix length, spaces and names are errors.
+// IPv4 address inside. Octal is refused if it gives another address when
+// read as decimal (010.0.0.1 is 8.0.0.1 to some and 10.0.0.1 to others). A
+// port, a prefix length, spaces and names are errors.
 func ParseIP(s string) (*IP, error) {
 	a, err := parseAddr(s)
 	if err != nil {
@@ -90,6 +90,9 @@ func parseAddr(s string) (netip.Addr, error) {
 		if !a.IsLinkLocalUnicast() {
 			return netip.Addr{}, errors.New("only a link-local address has a zone")
 		}
+		if strings.HasPrefix(zone, "25") {
+			return netip.Addr{}, errors.New(`the zone follows "%25", which is "%" to readers of URLs`)
+		}
 		for i := range len(zone) {
 			if c := zone[i]; !alphanumeric(c) && c != '-' && c != '_' && c != '.' {
 				return netip.Addr{}, errors.New("the zone is not the name of an interface")
@@ -114,48 +117,49 @@ func parseIPv4(s string) (netip.Addr, error) {
 		return netip.Addr{}, errors.New("it has more than four parts")
 	}
 	var addr uint64
+	decimal, differs := true, false // all parts can be read as decimal, and that gives another address
 	for i, part := range parts {
 		limit := uint64(math.MaxUint8)
 		if i == len(parts)-1 { // the last part fills all remaining bytes
 			limit = 1<<(8*(5-len(parts))) - 1
 		}
-		n, err := parsePart(part, limit)
+		digits, base, err := numeral(part)
 		if err != nil {
 			return netip.Addr{}, err
 		}
-		if i < len(parts)-1 {
-			addr |= n << (8 * (3 - i))
-		} else {
-			addr |= n
+		n, err := strconv.ParseUint(digits, base, 64)
+		if err != nil || n > limit {
+			return netip.Addr{}, errors.New("a part is not a number in its range")
 		}
+		d, err := strconv.ParseUint(digits, 10, 64)
+		decimal = decimal && base != 16 && err == nil && d <= limit
+		differs = differs || d != n
+		if i < len(parts)-1 {
+			n <<= 8 * (3 - i)
+		}
+		addr |= n
+	}
+	if decimal && differs {
+		return netip.Addr{}, errors.New("a part with a leading zero is octal to some readers and decimal to others; write it in decimal without zeros before it")
 	}
 	return netip.AddrFrom4([4]byte{byte(addr >> 24), byte(addr >> 16), byte(addr >> 8), byte(addr)}), nil
 }
 
-func parsePart(part string, limit uint64) (uint64, error) {
-	digits, base := part, 10
+// numeral tells how one part is to be read.
+func numeral(part string) (digits string, base int, err error) {
 	switch {
 	case len(part) > 1 && part[0] == '0' && part[1]|0x20 == 'x':
 		// "0x" alone is zero in the URL Standard and an error in inet_aton.
-		digits, base = part[2:], 16
-		if !isHex(digits) {
-			return 0, errors.New("a hexadecimal part has no digits")
+		if !isHex(part[2:]) {
+			return "", 0, errors.New("a hexadecimal part has no digits")
 		}
+		return part[2:], 16, nil
 	case !isDigits(part):
-		return 0, errors.New("a part is not a number")
+		return "", 0, errors.New("a part is not a number")
 	case len(part) > 1 && part[0] == '0':
-		base = 8
+		return part, 8, nil
 	}
-	n, err := strconv.ParseUint(digits, base, 64)
-	if err != nil || n > limit {
-		return 0, errors.New("a part is not a number in its range")
-	}
-	if base == 8 {
-		if d, err := strconv.ParseUint(digits, 10, 64); err == nil && d <= limit && d != n {
-			return 0, errors.New("a part with a leading zero is octal to some readers and decimal to others; write it in decimal without zeros before it")
-		}
-	}
-	return n, nil
+	return part, 10, nil
 }
 
 // A sight is what there is to see in an address.
