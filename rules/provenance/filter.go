@@ -1,0 +1,66 @@
+package provenance
+
+// A filter is a Bloom filter of hashes, which grows in three steps. Its last step holds
+// about 200,000 hashes with one in a hundred others taken for one of them, and 500,000
+// with one in seven.
+type filter struct {
+	steps [3][]uint64
+	count int
+}
+
+// The sizes of the steps in bits, and how many hashes a step takes before the next.
+var (
+	filterBits = [3]uint32{1 << 16, 1 << 19, 1 << 21}
+	filterLoad = [3]int{6 << 10, 48 << 10, 1 << 62}
+)
+
+const filterProbes = 4
+
+// add notes a hash.
+func (f *filter) add(hash uint64) {
+	if f.has(hash) {
+		return
+	}
+	step := 0
+	for f.count >= filterLoad[step] {
+		step++
+	}
+	if f.steps[step] == nil {
+		f.steps[step] = make([]uint64, filterBits[step]/64)
+	}
+	f.count++
+	for i := range uint32(filterProbes) {
+		bit := probe(hash, i) & (filterBits[step] - 1)
+		f.steps[step][bit/64] |= 1 << (bit % 64)
+	}
+}
+
+// has reports whether a hash was added, or seems so.
+func (f *filter) has(hash uint64) bool {
+	for step, bits := range f.steps {
+		if bits == nil {
+			return false
+		}
+		found := true
+		for i := uint32(0); i < filterProbes && found; i++ {
+			bit := probe(hash, i) & (filterBits[step] - 1)
+			found = bits[bit/64]&(1<<(bit%64)) != 0
+		}
+		if found {
+			return true
+		}
+	}
+	return false
+}
+
+func probe(hash uint64, i uint32) uint32 {
+	return uint32(hash>>32) + i*(uint32(hash)|1)
+}
+
+func (f *filter) bytes() int {
+	n := 0
+	for _, bits := range f.steps {
+		n += 8 * len(bits)
+	}
+	return n
+}

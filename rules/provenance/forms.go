@@ -1,0 +1,333 @@
+package provenance
+
+import (
+	"bytes"
+	"strconv"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/net/idna"
+)
+
+// canon returns the form of a folded word in which it is compared. It may use buf.
+func canon(buf, word []byte, has class) []byte {
+	if has&digit != 0 {
+		if n, ok := appendNumber(buf[:0], word); ok {
+			return n
+		}
+	}
+	if has&(at|slash|sigil|colon|dash) == 0 {
+		return word
+	}
+	if word[0] == '#' || word[0] == '@' {
+		if rest := word[1:]; len(rest) > 0 && classify(rest)&^(letter|high|digit|dot|dash|mark) == 0 {
+			word = rest
+		}
+	}
+	if has&colon != 0 {
+		if rest, ok := bytes.CutPrefix(word, []byte("mailto:")); ok {
+			rest, _, _ = bytes.Cut(rest, []byte("?"))
+			word = rest
+		} else if i := bytes.Index(word, []byte("://")); i > 0 {
+			word = canonURL(word, i)
+		}
+	}
+	for len(word) > 1 && word[len(word)-1] == '/' && word[len(word)-2] != '/' && word[len(word)-2] != ':' {
+		word = word[:len(word)-1]
+	}
+	if has&dash != 0 && bytes.Contains(word, []byte("xn--")) {
+		word = decodeIDN(buf, word)
+	}
+	return word
+}
+
+// canonURL takes the scheme and the default port off a URL whose scheme ends at colon,
+// if it is one of the web without user information or backslashes, which would make it
+// another when the scheme is gone.
+func canonURL(word []byte, colon int) []byte {
+	scheme, rest := string(word[:colon]), word[colon+3:]
+	if scheme != "http" && scheme != "https" {
+		return word
+	}
+	end := bytes.IndexAny(rest, "/?#")
+	if end < 0 {
+		end = len(rest)
+	}
+	authority := rest[:end]
+	if len(authority) == 0 || bytes.ContainsAny(authority, `@\`) {
+		return word
+	}
+	port := []byte(":443")
+	if scheme == "http" {
+		port = []byte(":80")
+	}
+	host := bytes.TrimSuffix(authority, port)
+	host = bytes.TrimSuffix(host, []byte("."))
+	if len(host) == len(authority) {
+		return rest
+	}
+	return append(append(make([]byte, 0, len(rest)), host...), rest[end:]...)
+}
+
+// decodeIDN decodes the punycode labels of a word that holds a host name.
+func decodeIDN(buf, word []byte) []byte {
+	start, end := 0, len(word)
+	if i := bytes.LastIndexByte(word, '@'); i >= 0 {
+		start = i + 1
+	} else if i := bytes.Index(word, []byte("://")); i >= 0 {
+		start = i + 3
+	}
+	if i := bytes.IndexAny(word[start:], "/?#:"); i >= 0 {
+		end = start + i
+	}
+	host, err := idna.Punycode.ToUnicode(string(word[start:end]))
+	if err != nil {
+		return word
+	}
+	decoded := fold(nil, []byte(host))
+	if classify(decoded)&^(letter|high|digit|dot|dash) != 0 || bytes.Contains(decoded, []byte("xn--")) {
+		return word
+	}
+	out := append(make([]byte, 0, len(word)+8), word[:start]...)
+	out = append(out, decoded...)
+	return append(out, word[end:]...)
+}
+
+// maxDigits is how many digits a number may have to be compared as one.
+const maxDigits = 40
+
+// appendNumber appends the canonical form of a decimal number: its digits without zeros
+// at the ends, e, and the exponent. It reports whether word is a number: with a sign, a
+// currency sign at either end, thousands grouped by commas or apostrophes, or by dots
+// before a decimal comma, and an exponent. What starts with more zeros than a number
+// does is an identifier and none.
+func appendNumber(dst, word []byte) ([]byte, bool) {
+	word = trimCurrency(word)
+	negative := false
+	if len(word) > 0 && (word[0] == '-' || word[0] == '+') {
+		negative = word[0] == '-'
+		word = trimCurrency(word[1:])
+	}
+	mantissa, exponent := word, 0
+	if i := bytes.IndexByte(word, 'e'); i > 0 {
+		if len(word)-i > 5 {
+			return dst, false
+		}
+		e, err := strconv.Atoi(string(word[i+1:]))
+		if err != nil {
+			return dst, false
+		}
+		mantissa, exponent = word[:i], e
+	}
+	var group, decimal byte
+	switch {
+	case bytes.IndexByte(mantissa, '\'') >= 0:
+		group, decimal = '\'', '.'
+	case bytes.IndexByte(mantissa, ',') < 0:
+		decimal = '.'
+	case bytes.IndexByte(mantissa, '.') >= 0 && bytes.IndexByte(mantissa, '.') < bytes.IndexByte(mantissa, ','):
+		group, decimal = '.', ','
+	default:
+		group, decimal = ',', '.'
+	}
+	whole, fraction, pointed := bytes.Cut(mantissa, []byte{decimal})
+	if pointed && len(fraction) == 0 || len(whole)+len(fraction) == 0 {
+		return dst, false
+	}
+	var digits [maxDigits]byte
+	n, run := 0, 0
+	for i, c := range whole {
+		switch {
+		case '0' <= c && c <= '9' && n < maxDigits:
+			digits[n] = c
+			n, run = n+1, run+1
+		case c == group && group != 0 && i > 0 && (run == 3 || n == run && run < 3 && run > 0):
+			run = 0
+		default:
+			return dst, false
+		}
+	}
+	if group != 0 && n != run && run != 3 || len(whole) > 1 && whole[0] == '0' {
+		return dst, false
+	}
+	for _, c := range fraction {
+		if c < '0' || c > '9' || n == maxDigits {
+			return dst, false
+		}
+		digits[n] = c
+		n++
+	}
+	exponent -= len(fraction)
+	d := digits[:n]
+	for len(d) > 0 && d[len(d)-1] == '0' {
+		d, exponent = d[:len(d)-1], exponent+1
+	}
+	d = bytes.TrimLeft(d, "0")
+	if len(d) == 0 {
+		return append(dst, '0'), true
+	}
+	if negative {
+		dst = append(dst, '-')
+	}
+	dst = append(dst, d...)
+	dst = append(dst, 'e')
+	return strconv.AppendInt(dst, int64(exponent), 10), true
+}
+
+// trimCurrency takes a currency sign off one end of a word.
+func trimCurrency(word []byte) []byte {
+	if len(word) == 0 {
+		return word
+	}
+	if c := word[0]; c == '$' || c >= utf8.RuneSelf {
+		if r, size := utf8.DecodeRune(word); unicode.Is(unicode.Sc, r) {
+			return word[size:]
+		}
+	}
+	if c := word[len(word)-1]; c == '$' || c >= utf8.RuneSelf {
+		if r, size := utf8.DecodeLastRune(word); unicode.Is(unicode.Sc, r) {
+			return word[:len(word)-size]
+		}
+	}
+	return word
+}
+
+// hostOf returns the host in a folded URL, with a scheme or without, or nil.
+func hostOf(word []byte) []byte {
+	rest := word
+	scheme := false
+	if i := bytes.Index(word, []byte("//")); i == 0 || i > 0 && word[i-1] == ':' {
+		rest, scheme = word[i+2:], true
+	}
+	if i := bytes.IndexAny(rest, `/?#\`); i >= 0 {
+		rest = rest[:i]
+	} else if !scheme {
+		if bytes.IndexByte(rest, ':') < 0 {
+			return nil // a bare host is the whole word
+		}
+	}
+	if i := bytes.LastIndexByte(rest, '@'); i >= 0 {
+		if !scheme {
+			return nil
+		}
+		rest = rest[i+1:]
+	}
+	if i := bytes.LastIndexByte(rest, ':'); i >= 0 && rest[0] != '[' {
+		rest = rest[:i]
+	}
+	rest = bytes.TrimSuffix(rest, []byte("."))
+	last := rest[bytes.LastIndexByte(rest, '.')+1:]
+	if len(rest) == 0 || !scheme && (len(last) == len(rest) || len(last) < 2) {
+		return nil
+	}
+	if classify(rest)&^(letter|high|digit|dot|dash) != 0 || !scheme && classify(last)&^(letter|high) != 0 {
+		return nil
+	}
+	return rest
+}
+
+// The shapes of account numbers and of card and phone numbers, in characters.
+const (
+	minIBAN, maxIBAN     = 15, 34
+	minJoined, maxJoined = 7, 19
+)
+
+// startsIBAN reports whether text starts as an IBAN does that is written in groups.
+func startsIBAN(text []byte) bool {
+	return len(text) > 5 && classes[text[0]]&(letter|high) == letter && classes[text[1]]&(letter|high) == letter &&
+		classes[text[2]]&digit != 0 && classes[text[3]]&digit != 0 && (text[4] == ' ' || text[4] == '-')
+}
+
+// joinIBAN calls found with each account number that is written in groups of four at
+// the start of text, without its spaces, and with the length of its text.
+func joinIBAN(text []byte, found func(joined []byte, length int)) {
+	var joined [maxIBAN]byte
+	n := copy(joined[:], text[:4])
+	for i := 4; i+1 < len(text) && (text[i] == ' ' || text[i] == '-') && n < maxIBAN; {
+		group, digits := 0, 0
+		for i++; i < len(text) && classes[text[i]]&(letter|digit) != 0 && classes[text[i]]&high == 0; i++ {
+			if group++; group > 4 || n == maxIBAN {
+				return
+			}
+			if classes[text[i]]&digit != 0 {
+				digits++
+			}
+			joined[n] = text[i]
+			n++
+		}
+		if group == 0 || digits == 0 && n > 8 { // the second group is a bank's code
+			return
+		}
+		if n >= minIBAN {
+			found(joined[:n], i)
+		}
+		if group < 4 {
+			return
+		}
+	}
+}
+
+// joinDigits calls found with each card or phone number at the start of text that is
+// written in groups, as its digits alone, and with the length of its text.
+func joinDigits(text []byte, found func(joined []byte, length int)) {
+	var joined [maxJoined]byte
+	lead := text[0] == '+' || text[0] == '(' || text[0] == '0'
+	n, groups, inGroup := 0, 0, 0
+	fours, spaced := true, false
+	for i := 0; i <= len(text); i++ {
+		var c byte = ' '
+		if i < len(text) {
+			c = text[i]
+		}
+		if classes[c]&digit != 0 {
+			if n == maxJoined {
+				return
+			}
+			joined[n] = c
+			n, inGroup = n+1, inGroup+1
+			continue
+		}
+		if inGroup > 0 {
+			fours = fours && inGroup == 4
+			groups, inGroup = groups+1, 0
+		}
+		ends := i == len(text) || classes[c]&(space|soft|hard) != 0
+		if ends && n >= minJoined && groups > 1 && (lead || groups > 2 && (!spaced || fours)) {
+			found(joined[:n], i)
+		}
+		switch c {
+		case ' ':
+			spaced = true
+			fallthrough
+		case '-', '(', ')':
+			if i > 0 && classes[text[i-1]]&space != 0 && c == ' ' {
+				return
+			}
+		case '+':
+			if i > 0 {
+				return
+			}
+		default:
+			return
+		}
+	}
+}
+
+// joinedWhole returns the number that text is if that is all that it is, in groups.
+func joinedWhole(buf, text []byte) ([]byte, bool) {
+	text = bytes.TrimFunc(text, func(r rune) bool { return r == ' ' || r == '\n' })
+	ok := false
+	found := func(joined []byte, length int) {
+		if length == len(text) {
+			buf, ok = append(buf[:0], joined...), true
+		}
+	}
+	switch {
+	case len(text) == 0 || len(text) > 2*maxIBAN:
+	case startsIBAN(text):
+		joinIBAN(text, found)
+	case classes[text[0]]&digit != 0 || text[0] == '+' || text[0] == '(':
+		joinDigits(text, found)
+	}
+	return buf, ok
+}

@@ -1,0 +1,314 @@
+// Package provenance is a session's memory of which values it saw and where.
+//
+// An agent can be talked into anything by the text it reads, so a rule asks not
+// only what a value is but where it came from: a payee that the user named is one
+// thing, a payee that stands in a stranger's mail another. What is shown to the
+// agent is noted, and what the agent passes on is looked up:
+//
+//	m := provenance.New(provenance.Options{})
+//	m.Text(provenance.Observation{Source: "user"}, prompt)
+//	m.Sent(arguments)                                                    // before each call
+//	m.Result(provenance.Observation{Source: "web.fetch", Trust: provenance.Untrusted}, result)
+//	o := m.Lookup("https://example.com/a")                               // o.Trusted, o.Tainted, o.Sources
+//
+// # What counts as a value
+//
+// Text is read as words, split at white space and freed from the punctuation
+// around them. Every word is a value, and so is every run of words that follow
+// each other in one text: "Dalton Street 123" was seen where these three words
+// stand in that order. A run does not go from one leaf of JSON to the next, nor
+// from one line of a list or of "key: value" lines to the next. Parts of a word are
+// values too where they are what people pass on: the host of a URL, an address in
+// angle brackets, both sides of = or of a comma, what quotes enclose, the name in
+// "Bob's". Scripts without spaces count every character as a word. In JSON every
+// leaf is read in this way, and JSON inside a string once more. A name of a member
+// is noted, but never as trusted.
+//
+// A longer value is never put together from parts: a URL whose host alone was seen
+// was not seen, neither was a text of which only the sentences were seen apart, nor
+// two values that were joined into one. A value that is shown encoded (base64, a
+// date in other words, an address spelled "at example dot com") is another value.
+// Two values are equal if they are so without regard to case, width and form of
+// Unicode characters, invisible characters, the amount of white space and the
+// punctuation around words. So are 1,000.00 and 1000 and 1e3; 1.000,00 too, but
+// 1.000 is 1 and 1,5 no number, since both have two readings. So are a number with a
+// currency sign and without; an IBAN, card or phone number with spaces or hyphens
+// and without; mailto:a@b.c and a@b.c; #general and general; a URL with and without
+// http:// or https://, default port, last slash, and punycode. Characters that only
+// look alike are not equal.
+//
+// Short words, small numbers, true and false follow the same rule, so they are often
+// seen by accident: text that numbers its paragraphs has said 1, 2 and 3. Trust in
+// such a value says little. Bound amounts with limits, not with their provenance.
+//
+// # What counts as trusted and as tainted
+//
+// Trusted is what was seen in a trusted place, wherever else it was seen: naming the
+// user's own address in a mail does not make it the stranger's. Tainted is what was
+// seen in untrusted places only. What was never seen is neither, and as an attacker
+// can have a value split or spelled out, a rule about a destination should ask for
+// trusted, not for the absence of tainted. A result that says that it is an error
+// makes nothing trusted.
+//
+// # Echoes
+//
+// A result gives no source to a value that was sent to a tool before it: what the
+// agent made up stays unseen when an error repeats it, and what a stranger wrote
+// stays tainted when it was saved and read back. This holds for the words of what
+// was sent and their parts; a run of words counts for nothing in a result if all
+// its words were sent, and for no more than what it holds of an address or number
+// that was sent. The user and the configuration can still name such a value. What a
+// tool makes of what it was sent (two arguments joined into one word, decoded,
+// translated) is new. So the results of tools that repeat what agents write are best
+// not labelled trusted.
+//
+// # What is kept
+//
+// Of values only 64-bit hashes (hash/maphash, with a seed of this memory) are kept.
+// That two values are mistaken for each other has a chance of 1 in 2^64 per pair: less
+// than 1 in 10^13 for a lookup in a full memory of the default size. Nobody outside
+// the process can find such a pair, as the seed never leaves it. What was sent is kept
+// in Bloom filters of at most 328 KiB; where one errs, a result gives no source.
+//
+// A distinct value takes 32 bytes and 6 to 11 in the index, a word of a run of two or
+// more 12 bytes more, all of which may take up a quarter more while they grow: some 55
+// bytes a word in all. At most MaxValues values and four times as many words in runs are
+// kept, shared out so that none can displace another: an eighth each for what the user
+// and the configuration said and for trusted results, three eighths each for neutral and
+// for untrusted ones. What exceeds a share is dropped and was thus not seen. Once
+// something untrusted was dropped, a value that the memory does not know may have been
+// in it, and counts as tainted.
+package provenance
+
+import (
+	"math"
+	"strconv"
+	"sync"
+)
+
+// Trust is what the configuration's labels say about a place.
+type Trust uint8
+
+const (
+	Neutral   Trust = iota // no label
+	Trusted                // its values may be used as destinations
+	Untrusted              // it holds text written by strangers
+)
+
+// DefaultMaxValues bounds a memory to about 12 MB.
+const DefaultMaxValues = 1 << 17
+
+// maxText is how many bytes of one observation are read; the rest is dropped. Reading
+// that much takes some 15 ms.
+const maxText = 1 << 20
+
+// maxWhole is the size in bytes up to which a text that is structured is a value as a
+// whole too.
+const maxWhole = 32 << 10
+
+// Options are the settings of a Memory. The zero value means the defaults.
+type Options struct {
+	MaxValues int // distinct values kept; 0 means DefaultMaxValues
+}
+
+// Observation says where something was seen.
+type Observation struct {
+	// Source is "user", "config" or "server.tool". The first two are trusted unless
+	// Trust is Untrusted.
+	Source string
+	Trust  Trust
+	Fields []Field // parts whose trust is another
+}
+
+// Field is the trust of a part of a result. Of several fields that hold a value the
+// one with the longest path counts, and of equally long ones the least trusting.
+// Fields apply to JSON, as structured content or as a whole text. They apply also to a
+// whole text that is YAML, or looks like it, as Python's print of a dict does; a
+// server that does not quote what it puts in such a text lets strangers write fields.
+// Any other text with fields has the least trust among them.
+type Field struct {
+	Path  string // such as result.email, result.items[].to, result.*.name; see CheckPath
+	Trust Trust
+}
+
+// Origin is what a Memory knows of a value.
+type Origin struct {
+	Seen    bool // it was observed
+	Trusted bool // in a trusted place at least
+	Tainted bool // in untrusted places only, or the memory lost what would tell
+
+	// Sources are where it was observed, sorted, at most 16: those that sort first.
+	// The slice is shared and must not be changed.
+	Sources []string
+}
+
+// Memory remembers values. It is safe for concurrent use.
+type Memory struct {
+	mu sync.Mutex
+	store
+	sent    filter
+	texts   map[uint64]struct{} // those that were read, with source and kind
+	lost    bool                // something untrusted was dropped
+	longest int                 // words of the longest text that is known only as a whole
+	budget  int                 // bytes that the current observation may still read
+
+	// What follows is scratch space, wiped after use.
+	raw, folded, word []byte
+	query             []queryWord
+}
+
+// New returns an empty Memory.
+func New(o Options) *Memory {
+	if o.MaxValues <= 0 {
+		o.MaxValues = DefaultMaxValues
+	}
+	m := &Memory{texts: map[uint64]struct{}{}}
+	m.store.init(o.MaxValues)
+	return m
+}
+
+// Text notes the values of prose, which may hold JSON, YAML or other dumps.
+func (m *Memory) Text(o Observation, text string) {
+	m.mu.Lock()
+	defer m.done()
+	m.budget = maxText
+	m.document(m.reader(o), []byte(text), newScope(o))
+}
+
+// JSON notes the leaves of one JSON value; strings among them are read as text and as
+// JSON. What is not valid JSON is read as text.
+func (m *Memory) JSON(o Observation, raw []byte) {
+	m.mu.Lock()
+	defer m.done()
+	m.budget = maxText
+	m.document(m.reader(o), raw, newScope(o))
+}
+
+// Result notes the values of an MCP result object: the texts of its content or
+// messages, resources and links, and its structured content. _meta and binary data are
+// ignored. If isError is set, nothing of it is trusted.
+func (m *Memory) Result(o Observation, result []byte) {
+	m.mu.Lock()
+	defer m.done()
+	m.budget = maxText
+	m.result(o, result)
+}
+
+// Sent notes the arguments of a call that is about to be sent, a JSON value: results
+// give the values in it no source from now on.
+func (m *Memory) Sent(args []byte) {
+	m.mu.Lock()
+	defer m.done()
+	m.budget = math.MaxInt // all of it, or what lies behind would be open to an echo
+	m.document(&reader{m: m, sent: true}, args, scope{})
+}
+
+// Lookup returns what is known of v: nil, a bool, a number, a string, or a list or map
+// of such. A list or map is seen or trusted if all its leaves are, and tainted if any
+// is; without a leaf it is neither. Names in a map do not count.
+func (m *Memory) Lookup(v any) Origin {
+	m.mu.Lock()
+	defer m.done()
+	var f finding
+	if !m.lookup(v, &f, 0) {
+		return Origin{}
+	}
+	return Origin{Seen: f.seen, Trusted: f.trusted, Tainted: f.tainted, Sources: m.names(f.sources)}
+}
+
+// Stats are figures about a Memory.
+type Stats struct {
+	Values int  // distinct values kept
+	Words  int  // words kept in runs
+	Bytes  int  // memory in use
+	Full   bool // values were dropped, so some that were shown count as not seen
+}
+
+// Stats returns the current figures.
+func (m *Memory) Stats() Stats {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return Stats{
+		Values: len(m.entries) - 1,
+		Words:  len(m.places),
+		Bytes:  m.store.bytes() + m.sent.bytes() + 24*len(m.texts),
+		Full:   m.dropped,
+	}
+}
+
+// done wipes the scratch space, so that no text outlives its call in clear, and
+// unlocks.
+func (m *Memory) done() {
+	m.raw, m.folded, m.word = wiped(m.raw), wiped(m.folded), wiped(m.word)
+	m.mu.Unlock()
+}
+
+func wiped(b []byte) []byte {
+	if cap(b) > 64<<10 {
+		return nil
+	}
+	clear(b)
+	return b[:0]
+}
+
+// A finding is an Origin in the making.
+type finding struct {
+	started                bool
+	seen, trusted, tainted bool
+	sources                uint16
+}
+
+// leaf adds a leaf with the given kinds to f.
+func (f *finding) leaf(bits uint8, lost bool) {
+	seen := bits != 0
+	vouched := bits&(1<<said|1<<trusted) != 0
+	tainted := bits == 1<<untrusted || !seen && lost
+	f.tainted = f.tainted || tainted
+	if !f.started {
+		f.started, f.seen, f.trusted = true, seen, vouched
+		return
+	}
+	f.seen, f.trusted = f.seen && seen, f.trusted && vouched
+}
+
+// lookup adds the leaves of v to f. It reports whether there were any.
+func (m *Memory) lookup(v any, f *finding, depth int) bool {
+	if depth > maxDepth {
+		f.leaf(0, true)
+		return true
+	}
+	switch v := v.(type) {
+	case nil:
+		return false
+	case string:
+		m.lookupText(append(m.raw[:0], v...), f)
+	case bool:
+		m.lookupText(strconv.AppendBool(m.raw[:0], v), f)
+	case int:
+		m.lookupText(strconv.AppendInt(m.raw[:0], int64(v), 10), f)
+	case int64:
+		m.lookupText(strconv.AppendInt(m.raw[:0], v, 10), f)
+	case float64:
+		m.lookupText(strconv.AppendFloat(m.raw[:0], v, 'g', -1, 64), f)
+	case []string:
+		for _, e := range v {
+			m.lookupText(append(m.raw[:0], e...), f)
+		}
+		return len(v) > 0
+	case []any:
+		any := false
+		for _, e := range v {
+			any = m.lookup(e, f, depth+1) || any
+		}
+		return any
+	case map[string]any:
+		any := false
+		for _, e := range v {
+			any = m.lookup(e, f, depth+1) || any
+		}
+		return any
+	default: // a number that no int and no float64 holds, or no JSON at all
+		f.leaf(0, true)
+	}
+	return true
+}

@@ -1,0 +1,341 @@
+package provenance
+
+import (
+	"hash/maphash"
+	"math"
+	"slices"
+	"strings"
+	"unsafe"
+)
+
+// A kind is how good the word of a place is, the best first.
+type kind uint8
+
+const (
+	said      kind = iota // the user or the configuration
+	trusted               // a result that is labelled so
+	neutral               // any other result
+	untrusted             // a result that holds text of strangers
+	nowhere               // an echo of what was sent, which is no place at all
+)
+
+const (
+	maxSources = 1 << 12 // distinct source names; the rest goes by the name of none
+	maxSets    = 1 << 12 // distinct sets of sources
+	maxPerSet  = 16      // sources kept for one value
+	maxWalk    = 256     // places looked at for one run of words and chain
+)
+
+// A store keeps hashes of values with the kinds and sources of the places where they
+// stood, and the order of words in texts.
+type store struct {
+	seed    maphash.Seed
+	entries []entry  // without a value at 0
+	index   []uint32 // open addressing over entries, whose hashes are the keys; 0 is free
+	places  []place
+
+	maxValues  int
+	values     [nowhere]int // entries by the kind that made them
+	words      [nowhere]int // places by kind
+	dropped    bool
+	sourceIDs  map[string]uint16
+	sources    []string
+	sets       []sourceSet
+	setIDs     map[string]uint16
+	transition map[uint32]uint16 // set and source to the set with that source
+}
+
+// An entry is a value.
+type entry struct {
+	hash    uint64
+	newest  [3]uint32 // 1 + the last place of the value in a chain, 0 for none
+	count   [3]uint16 // places in the chain; MaxUint16 stands for that many or more
+	sources uint16
+	kinds   uint8 // bits of the kinds of places where it stood
+}
+
+// A place is where a word stood in a text of several words. Words that follow each
+// other have places that do.
+type place struct {
+	entry  uint32
+	before uint32 // 1 + the place before in the same chain
+	source uint16
+	kind   kind
+	flags  placeFlags
+}
+
+type placeFlags uint8
+
+const (
+	breakAfter placeFlags = 1 << iota // the next word belongs to another field
+	textEnd
+	wasSent      // the word was sent earlier, or need not be counted
+	isSolo       // a word of one character, for which wasSent speaks of it and the one before
+	capShift = 4 // the bits above hold a kind: the run counts as no better; 0 is no bound
+)
+
+// A sourceSet is a set of source ids, sorted by name.
+type sourceSet struct {
+	ids   []uint16
+	names []string
+}
+
+func (s *store) init(maxValues int) {
+	s.seed = maphash.MakeSeed()
+	s.maxValues = min(maxValues, math.MaxInt32/8)
+	s.entries = make([]entry, 1, 64)
+	s.index = make([]uint32, 128)
+	s.sourceIDs, s.setIDs, s.transition = map[string]uint16{}, map[string]uint16{}, map[uint32]uint16{}
+	s.sets = make([]sourceSet, 1)
+}
+
+func (s *store) bytes() int {
+	return cap(s.entries)*int(unsafe.Sizeof(entry{})) + 4*cap(s.index) + cap(s.places)*int(unsafe.Sizeof(place{}))
+}
+
+// share returns how much of a total is for places of kind k.
+func share(total int, k kind) int {
+	if k <= trusted {
+		return max(1, total/8)
+	}
+	return max(1, total*3/8)
+}
+
+func (s *store) hash(word []byte) uint64 { return maphash.Bytes(s.seed, word) }
+
+// find returns the entry of a hash, 0 if there is none.
+func (s *store) find(hash uint64) uint32 {
+	mask := uint64(len(s.index) - 1)
+	for i := hash & mask; ; i = (i + 1) & mask {
+		e := s.index[i]
+		if e == 0 || s.entries[e].hash == hash {
+			return e
+		}
+	}
+}
+
+// intern returns the entry of a hash and makes it if there is room in the share of k,
+// or else returns 0.
+func (s *store) intern(hash uint64, k kind) uint32 {
+	mask := uint64(len(s.index) - 1)
+	i := hash & mask
+	for ; s.index[i] != 0; i = (i + 1) & mask {
+		if e := s.index[i]; s.entries[e].hash == hash {
+			return e
+		}
+	}
+	if s.values[k] >= share(s.maxValues, k) {
+		return 0
+	}
+	s.values[k]++
+	e := uint32(len(s.entries))
+	s.entries = append(s.entries, entry{hash: hash})
+	s.index[i] = e
+	if len(s.entries)*4 > len(s.index)*3 {
+		s.grow()
+	}
+	return e
+}
+
+func (s *store) grow() {
+	s.index = make([]uint32, 2*len(s.index))
+	mask := uint64(len(s.index) - 1)
+	for e := 1; e < len(s.entries); e++ {
+		i := s.entries[e].hash & mask
+		for s.index[i] != 0 {
+			i = (i + 1) & mask
+		}
+		s.index[i] = uint32(e)
+	}
+}
+
+// credit notes that a value stood in a place.
+func (s *store) credit(e uint32, k kind, source uint16) {
+	if e == 0 || k >= nowhere {
+		return
+	}
+	v := &s.entries[e]
+	v.kinds |= 1 << k
+	v.sources = s.with(v.sources, source)
+}
+
+// standing returns the best kind of place where a value stood.
+func (s *store) standing(e uint32) kind {
+	k := said
+	for e != 0 && k < nowhere && s.entries[e].kinds&(1<<k) == 0 {
+		k++
+	}
+	if e == 0 {
+		return nowhere
+	}
+	return k
+}
+
+// chain returns the chain for places of kind k: a flood of places in one hides none in
+// another.
+func chain(k kind) int { return int(min(k, neutral)) }
+
+// put adds a place and reports whether there was room.
+func (s *store) put(p place) bool {
+	if s.words[p.kind] >= share(4*s.maxValues, p.kind) {
+		return false
+	}
+	s.words[p.kind]++
+	v, c := &s.entries[p.entry], chain(p.kind)
+	p.before = v.newest[c]
+	s.places = append(s.places, p)
+	v.newest[c] = uint32(len(s.places))
+	if v.count[c] < math.MaxUint16 {
+		v.count[c]++
+	}
+	return true
+}
+
+// drop takes the last place back.
+func (s *store) drop() {
+	last := len(s.places) - 1
+	p := s.places[last]
+	v, c := &s.entries[p.entry], chain(p.kind)
+	v.newest[c] = p.before
+	if v.count[c] < math.MaxUint16 {
+		v.count[c]--
+	}
+	s.words[p.kind]--
+	s.places = s.places[:last]
+}
+
+// A queryWord is a word of a value that is looked up.
+type queryWord struct {
+	entry uint32
+	brk   bool // it begins another field
+}
+
+// walk looks for the places where words stand in this order and returns the kinds and
+// sources of those that it found, and whether there may be more.
+func (s *store) walk(words []queryWord) (kinds uint8, sources uint16, more bool) {
+	for _, w := range words {
+		if w.entry == 0 {
+			return 0, 0, false
+		}
+	}
+	for c := range 3 {
+		rarest := 0
+		for i, w := range words {
+			if s.entries[w.entry].count[c] < s.entries[words[rarest].entry].count[c] {
+				rarest = i
+			}
+		}
+		steps := 0
+		for p := s.entries[words[rarest].entry].newest[c]; p != 0; p = s.places[p-1].before {
+			if steps++; steps > maxWalk {
+				more = true
+				break
+			}
+			start := int(p) - 1 - rarest
+			if start < 0 || start+len(words) > len(s.places) {
+				continue
+			}
+			found := s.places[start : start+len(words)]
+			if k := match(found, words); k < nowhere {
+				kinds |= 1 << k
+				sources = s.with(sources, found[0].source)
+			}
+		}
+	}
+	return kinds, sources, more
+}
+
+// match returns the kind of the places if they hold the words.
+func match(places []place, words []queryWord) kind {
+	last := len(words) - 1
+	allSent := true
+	worst := said
+	for i := range words {
+		p := &places[i]
+		if p.entry != words[i].entry {
+			return nowhere
+		}
+		if i < last && (p.flags&textEnd != 0 || p.flags&breakAfter != 0 != words[i+1].brk) {
+			return nowhere
+		}
+		worst = max(worst, p.kind, kind(p.flags>>capShift))
+		allSent = allSent && (p.flags&wasSent != 0 || i == 0 && p.flags&isSolo != 0)
+	}
+	if allSent && places[0].kind != said {
+		return nowhere
+	}
+	return worst
+}
+
+// source returns the id of a source.
+func (s *store) source(name string) uint16 {
+	if id, ok := s.sourceIDs[name]; ok {
+		return id
+	}
+	if len(s.sources) >= maxSources {
+		name = ""
+		if id, ok := s.sourceIDs[name]; ok {
+			return id
+		}
+	}
+	id := uint16(len(s.sources))
+	s.sources = append(s.sources, strings.Clone(name))
+	s.sourceIDs[s.sources[id]] = id
+	return id
+}
+
+// names returns the sorted names of a set of sources.
+func (s *store) names(set uint16) []string { return s.sets[set].names }
+
+// with returns the set with one more source. What it leaves out depends on the names
+// alone, so the order in which they came does not matter.
+func (s *store) with(set, source uint16) uint16 {
+	step := uint32(set)<<16 | uint32(source)
+	if next, ok := s.transition[step]; ok {
+		return next
+	}
+	ids := slices.Clone(s.sets[set].ids)
+	at, found := slices.BinarySearchFunc(ids, s.sources[source], func(id uint16, name string) int {
+		return strings.Compare(s.sources[id], name)
+	})
+	next := set
+	if !found && at < maxPerSet {
+		ids = slices.Insert(ids, at, source)
+		ids = ids[:min(len(ids), maxPerSet)]
+		next = s.set(ids, set)
+	}
+	if len(s.transition) < 4*maxSets {
+		s.transition[step] = next
+	}
+	return next
+}
+
+// union returns the set with the sources of both.
+func (s *store) union(a, b uint16) uint16 {
+	for _, id := range s.sets[b].ids {
+		a = s.with(a, id)
+	}
+	return a
+}
+
+// set returns the id of a set, or otherwise if there are too many.
+func (s *store) set(ids []uint16, otherwise uint16) uint16 {
+	key := make([]byte, 0, 2*maxPerSet)
+	for _, id := range ids {
+		key = append(key, byte(id), byte(id>>8))
+	}
+	if id, ok := s.setIDs[string(key)]; ok {
+		return id
+	}
+	if len(s.sets) >= maxSets {
+		return otherwise
+	}
+	names := make([]string, len(ids))
+	for i, id := range ids {
+		names[i] = s.sources[id]
+	}
+	id := uint16(len(s.sets))
+	s.sets = append(s.sets, sourceSet{ids, names})
+	s.setIDs[string(key)] = id
+	return id
+}
