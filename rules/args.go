@@ -32,7 +32,7 @@ func decodeArgs(raw []byte) (map[string]any, error) {
 // hold exactly what is written, and inexact where they do not.
 func decodeJSON(raw []byte) (any, error) {
 	d := jsontext.NewDecoder(bytes.NewBuffer(raw)) // which is read in place, and not written to
-	v, err := decodeValue(d, 0)
+	v, err := decodeValue(d, 0, decodeNumber)
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +64,8 @@ func decodeChecked(raw []byte) any {
 	return decodeNumber(string(raw))
 }
 
-func decodeValue(d *jsontext.Decoder, depth int) (any, error) {
+// decodeValue reads the next value; number says what a number becomes.
+func decodeValue(d *jsontext.Decoder, depth int, number func(text string) any) (any, error) {
 	if depth > maxJSON {
 		return nil, failf("JSON is nested too deeply")
 	}
@@ -80,11 +81,11 @@ func decodeValue(d *jsontext.Decoder, depth int) (any, error) {
 	case '"':
 		return token.String(), nil
 	case '0':
-		return decodeNumber(token.String()), nil
+		return number(token.String()), nil
 	case '[':
 		list := []any{}
 		for d.PeekKind() != ']' {
-			v, err := decodeValue(d, depth+1)
+			v, err := decodeValue(d, depth+1, number)
 			if err != nil {
 				return nil, err
 			}
@@ -100,7 +101,7 @@ func decodeValue(d *jsontext.Decoder, depth int) (any, error) {
 			return nil, err
 		}
 		key := name.String() // before the next read, which overwrites it
-		v, err := decodeValue(d, depth+1)
+		v, err := decodeValue(d, depth+1, number)
 		if err != nil {
 			return nil, err
 		}

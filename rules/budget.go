@@ -70,7 +70,7 @@ func typeName(v any) string {
 	switch v.(type) {
 	case nil:
 		return "missing (nil)"
-	case inexact:
+	case inexact, numeral:
 		return "a number that cannot be held exactly"
 	case bool:
 		return "true or false"
