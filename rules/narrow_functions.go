@@ -83,12 +83,12 @@ func (f *flow) builtin(n *ast.BuiltinNode) *abstract {
 		}
 		return out
 	case "first":
-		if v.list != nil && len(v.list) > 0 {
+		if len(v.list) > 0 {
 			return v.list[0]
 		}
 		return v.inside()
 	case "last":
-		if v.list != nil && len(v.list) > 0 {
+		if len(v.list) > 0 {
 			return v.list[len(v.list)-1]
 		}
 		return v.inside()

@@ -174,7 +174,7 @@ func TestNarrowPasting(t *testing.T) {
 		{"x", `join(flatten([["hello"], [[input.free]]]))`, "pasted into a longer text"},
 		{"x", `join(sort(["hello", input.free]))`, "pasted into a longer text"},
 		{"x", `join(concat(["hello"], input.names))`, "pasted into a longer text"},
-		{"x", `join(input.names + ["hello"])`, "pasted into a longer text"},
+		{"x", `join((input.names ?? []) + (input.names ?? ["hello"]))`, "pasted into a longer text"},
 		{"x", `join(values({"a": "hello", "b": input.free}))`, "pasted into a longer text"},
 		{"x", `join(keys(input.open), ",")`, "pasted into a longer text"},
 		{"x", `reduce(input.names, #acc + #, "hello")`, "pasted into a longer text"},

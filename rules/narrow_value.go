@@ -192,14 +192,16 @@ func (r *fieldReader) Visit(node *ast.Node) {
 // function fails on it.
 type numeral string
 
-// decodeExact reads one JSON value, keeping every number.
+// decodeExact reads one JSON value, keeping every number that is within the
+// range of float64: parsers disagree about what the others are.
 func decodeExact(raw []byte) (any, error) {
 	d := jsontext.NewDecoder(bytes.NewBuffer(raw)) // which is read in place, and not written to
 	v, err := decodeValue(d, 0, func(text string) any {
-		if v := decodeNumber(text); v != any(inexact{}) {
-			return v
+		v := decodeNumber(text)
+		if _, err := strconv.ParseFloat(text, 64); v == any(inexact{}) && err == nil {
+			return numeral(text)
 		}
-		return numeral(text)
+		return v
 	})
 	if err != nil {
 		return nil, failf("it is not valid JSON, or nested too deeply")
