@@ -1,0 +1,358 @@
+package rules
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/mcpfirewall/mcpfirewall/internal/jsonrpc"
+)
+
+// A Finding is something about a policy that shows only beside the tools that
+// it speaks of. It is an error, because a rule fails on calls that are valid or
+// never holds, unless Warning is set.
+type Finding struct {
+	Problem
+	Warning bool
+	Tools   []string // "server.tool", in order, that it is about
+}
+
+// Check holds every rule of the policy against the input schemas of the tools
+// that it names. It finds
+//
+//   - arguments that a tool does not have, and comparisons that cannot hold on
+//     what the schema allows: an error if that is so for every tool that the
+//     rule names, and a warning if it is for some;
+//   - uses that fail on arguments that are valid: of a value of the wrong type,
+//     of an optional or nullable argument without a guard, of an element that a
+//     list may not have. These are errors, since a rule that fails denies;
+//   - uses that may fail on what the schema leaves open, and arguments that it
+//     does not declare but allows: warnings;
+//   - rules that can never decide anything: warnings.
+//
+// Not found is what depends on the values and not on their types: an overflow,
+// a division by zero, an integer outside int64, a string that a helper cannot
+// parse. Tools that the policy hides are left out, and other capabilities are
+// ignored. Schemas that are nil or cannot be read are taken to say nothing.
+func (p *Policy) Check(tools []Capability) []Finding {
+	k := newChecking(p, tools)
+	var found []Finding
+	for i, r := range p.rules {
+		found = append(found, k.rule(i, r)...)
+	}
+	slices.SortStableFunc(found, func(a, b Finding) int {
+		if d := len(a.Path) - len(b.Path); d != 0 && strings.HasPrefix(a.Path, "rules[") && strings.HasPrefix(b.Path, "rules[") {
+			x, y, _ := strings.Cut(a.Path, "]")
+			v, w, _ := strings.Cut(b.Path, "]")
+			if x != v && y != w || len(x) != len(v) {
+				return len(x) - len(v)
+			}
+		}
+		if d := strings.Compare(a.Path, b.Path); d != 0 {
+			return d
+		}
+		return a.Offset - b.Offset
+	})
+	return found
+}
+
+// A checking holds the expressions of a policy against tools.
+type checking struct {
+	policy *Policy
+	tools  []*checkedTool
+	ids    map[string]int // of what schemas say of an argument
+}
+
+// A checkedTool is a tool whose schema is read when an expression needs it.
+type checkedTool struct {
+	Capability
+	sub    subject
+	base   Action
+	full   string // "server.tool"
+	reader *schemaReader
+	args   *typ
+
+	plain  bool              // only properties and required say what arguments there are
+	parts  map[string][]byte // the raw schemas of the arguments, if plain
+	needed map[string]bool
+	states map[string]int // by argument
+}
+
+func newChecking(p *Policy, tools []Capability) *checking {
+	k := &checking{policy: p, ids: map[string]int{}}
+	for _, c := range tools {
+		if c.Kind != Tool {
+			continue
+		}
+		t := &checkedTool{Capability: c, sub: newSubject(c.Server, c.Name), full: c.Server + "." + c.Name}
+		t.base = p.tools.base(&t.sub).Action
+		k.tools = append(k.tools, t)
+	}
+	return k
+}
+
+// types is what an expression about this tool can name.
+func (t *checkedTool) types() typeEnv {
+	if t.reader == nil {
+		t.reader, t.args = readSchema(t.InputSchema)
+		t.args = arguments(t.args, t.reader.root)
+	}
+	t.reader.left = max(t.reader.left, maxTypeWork/10) // one rule shall not use up what the next needs
+	env := maps.Clone(environmentTypes)
+	env["args"] = t.args
+	env["tool"] = toolType(t.Server, t.Name)
+	return typeEnv{names: env, want: kindBool, meter: &t.reader.meter}
+}
+
+// arguments is the type of a tool's arguments: an object, and one without
+// names that its schema does not declare, unless it says so; the firewall
+// refuses others.
+func arguments(t *typ, root any) *typ {
+	u := *t
+	u.sure, u.vague = kindObject, 0
+	anything := root == true
+	if object, ok := root.(map[string]any); ok {
+		anything = len(object) == 0
+	}
+	o := &objectType{}
+	if t.object != nil {
+		*o = *t.object
+	}
+	switch {
+	case anything:
+		o.rest, o.open = func() *typ { return undeclared() }, true
+	case !o.open:
+		o.rest = nil
+	}
+	u.object = o
+	return &u
+}
+
+func toolType(server, name string) *typ {
+	t := *environmentTypes["tool"]
+	o := *t.object
+	o.fields = maps.Clone(o.fields)
+	for field, v := range map[string]string{"server": server, "name": name} {
+		c := constant(v)
+		f := o.fields[field]
+		f.typ = func() *typ { return c }
+		o.fields[field] = f
+	}
+	t.object = &o
+	return &t
+}
+
+// state identifies what the schema says of an argument: tools that agree on
+// all that an expression reads give the same findings.
+func (k *checking) state(t *checkedTool, name string) int {
+	if t.states == nil {
+		t.index()
+	}
+	id, ok := t.states[name]
+	if !ok {
+		key := fmt.Sprintf("\x00%t", t.needed[name])
+		if raw, ok := t.parts[name]; ok {
+			key += string(raw)
+		}
+		id = k.id(key)
+		t.states[name] = id
+	}
+	return id
+}
+
+func (k *checking) id(key string) int {
+	id, ok := k.ids[key]
+	if !ok {
+		id = len(k.ids) + 1
+		k.ids[key] = id
+	}
+	return id
+}
+
+// plainKeywords may stand beside properties in a schema whose arguments can be
+// told apart without reading it whole.
+var plainKeywords = map[string]bool{
+	"type": true, "properties": true, "required": true, "$schema": true, "title": true, "description": true,
+	"additionalProperties": true, "$defs": true, "definitions": true,
+}
+
+func (t *checkedTool) index() {
+	t.states, t.parts, t.needed = map[string]int{}, map[string][]byte{}, map[string]bool{}
+	raw := bytes.Clone(t.InputSchema) // which the check may change
+	if len(raw) == 0 || len(raw) > maxSchemaSize || bytes.Contains(raw, []byte(`"$ref"`)) || jsonrpc.CheckValue(raw, jsonrpc.Limits{}) != nil {
+		return
+	}
+	t.plain = true
+	for name, value := range jsonrpc.Members(raw, jsonrpc.Span{End: len(raw)}) {
+		v := raw[value.Start:value.End]
+		switch key := jsonrpc.String(raw[name.Start:name.End]); key {
+		case "properties":
+			for n, p := range jsonrpc.Members(raw, value) {
+				t.parts[jsonrpc.String(raw[n.Start:n.End])] = raw[p.Start:p.End]
+			}
+		case "required":
+			for e := range jsonrpc.Elements(raw, value) {
+				t.needed[jsonrpc.String(raw[e.Start:e.End])] = true
+			}
+		case "additionalProperties":
+			t.plain = t.plain && string(v) == "false"
+		default:
+			t.plain = t.plain && plainKeywords[key]
+		}
+	}
+}
+
+// findings is what one look at an expression gave.
+type findings struct {
+	issues []issue
+	never  bool // the condition cannot be true
+}
+
+// expression checks one expression for several tools.
+func (k *checking) expression(path string, x *expression, tools []*checkedTool, want kinds) []Finding {
+	seen := map[string]*findings{}
+	per := make([]*findings, len(tools))
+	names := slices.Sorted(maps.Keys(x.names))
+	var key []byte
+	for i, t := range tools {
+		key = key[:0]
+		if t.states == nil {
+			t.index()
+		}
+		if x.whole || !t.plain || x.tool {
+			key = fmt.Appendf(key, "%d", i)
+		} else {
+			for _, name := range names {
+				id := k.state(t, name)
+				key = append(key, byte(id), byte(id>>8), byte(id>>16), byte(id>>24))
+			}
+			key = append(key, ':')
+			if len(t.parts) == 0 {
+				key = append(key, 'e') // it declares nothing, of which it takes a word less
+			}
+		}
+		f, ok := seen[string(key)]
+		if !ok {
+			f = k.look(x, t, want)
+			seen[string(key)] = f
+		}
+		per[i] = f
+	}
+	return collect(path, tools, per)
+}
+
+func (k *checking) look(x *expression, t *checkedTool, want kinds) *findings {
+	env := t.types()
+	env.want = want
+	f := &findings{}
+	type place struct {
+		class   issueClass
+		offset  int
+		message string
+	}
+	known := map[place]bool{}
+	holds, _ := x.check(env, func(i issue) {
+		if p := (place{i.class, i.offset, i.message}); !known[p] {
+			known[p] = true
+			f.issues = append(f.issues, i)
+		}
+	})
+	f.never = !holds
+	if env.meter.left == 0 {
+		f.issues = append(f.issues, issue{class: issueVague, message: "the schema is too large or too involved to hold the rule against all of it"})
+	}
+	return f
+}
+
+// collect makes one finding of what is the same for several tools.
+func collect(path string, tools []*checkedTool, per []*findings) []Finding {
+	type place struct {
+		class   issueClass
+		offset  int
+		message string
+	}
+	type group struct {
+		issue
+		tools []string
+		known []func() []string
+	}
+	groups := map[place]*group{}
+	var order []*group
+	for i, f := range per {
+		for _, found := range f.issues {
+			p := place{found.class, found.offset, found.message}
+			g := groups[p]
+			if g == nil {
+				g = &group{issue: found}
+				groups[p] = g
+				order = append(order, g)
+			}
+			g.tools = append(g.tools, tools[i].full)
+			if found.known != nil && len(g.known) < 32 {
+				g.known = append(g.known, found.known)
+			}
+		}
+	}
+	var out []Finding
+	never := len(tools) > 0
+	for _, f := range per {
+		never = never && f.never
+	}
+	for _, g := range order {
+		every := len(g.tools) == len(tools)
+		if g.class == issueOther && !every {
+			continue
+		}
+		f := Finding{Problem: Problem{Path: path, Offset: g.offset, Message: g.message}, Tools: g.tools}
+		f.Warning = g.class == issueOpen || g.class == issueVague || !every && g.class != issueFails
+		if g.class == issueUndeclared {
+			f.Message += " in " + some(g.tools)
+			if !every {
+				f.Message += fmt.Sprintf(", though there is in %d of the %d tools that the rule names", len(tools)-len(g.tools), len(tools))
+			}
+		} else if len(tools) > 1 {
+			f.Message += " (" + some(g.tools) + ")"
+		}
+		if g.name != "" && (f.Message != "" && (g.class != issueUndeclared || every)) {
+			var names []string
+			for _, known := range g.known {
+				names = append(names, known()...)
+			}
+			slices.Sort(names)
+			f.Suggestion = nearest(g.name, slices.Compact(names))
+		}
+		out = append(out, f)
+	}
+	if never && len(out) == 0 {
+		f := Finding{Problem: Problem{Path: path, Message: "the condition is never true: the rule decides nothing"}, Warning: true}
+		for _, t := range tools {
+			f.Tools = append(f.Tools, t.full)
+		}
+		out = append(out, f)
+	}
+	return out
+}
+
+// some names tools, but not hundreds of them.
+func some(tools []string) string {
+	const most = 3
+	list := make([]string, 0, most)
+	for i, t := range tools {
+		if i == most {
+			return strings.Join(list, ", ") + fmt.Sprintf(" and %d more", len(tools)-most)
+		}
+		list = append(list, printableName(t))
+	}
+	return strings.Join(list, ", ")
+}
+
+// printableName is a name of a server's choice as it can be shown on a terminal.
+func printableName(s string) string {
+	if len(s) > 80 {
+		s = s[:80] + "..."
+	}
+	q := fmt.Sprintf("%+q", s)
+	return q[1 : len(q)-1]
+}
