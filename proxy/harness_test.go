@@ -156,7 +156,7 @@ func (f *fakeServer) config() config.Server {
 func testRelay(t testing.TB, change func(*config.Config), servers ...*fakeServer) *Relay {
 	t.Helper()
 	all := config.Patterns{Default: "allow"}
-	cfg := &config.Config{Version: 1, Tools: all, Resources: all, Prompts: all, Approvals: config.Approvals{Timeout: deadline}}
+	cfg := &config.Config{Version: 1, Tools: config.Tools{Patterns: all}, Resources: all, Prompts: all, Approvals: config.Approvals{Timeout: deadline}}
 	for _, f := range servers {
 		cfg.Servers = append(cfg.Servers, f.config())
 	}

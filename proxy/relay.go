@@ -122,7 +122,7 @@ func compile(cfg *config.Config) (*generation, error) {
 		}
 		return rules.Patterns{Default: action, Allow: c.Allow, Ask: c.Ask, Deny: c.Deny}
 	}
-	src.Tools = patterns("tools", cfg.Tools)
+	src.Tools = patterns("tools", cfg.Tools.Patterns)
 	src.Resources = patterns("resources", cfg.Resources)
 	src.Prompts = patterns("prompts", cfg.Prompts)
 	for i, rule := range cfg.Rules {

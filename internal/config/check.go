@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/net/http/httpguts"
 )
@@ -36,18 +37,25 @@ var reference = regexp.MustCompile(`\$\{(vault|env|file|keyring):`)
 const refHomes = "in args, env, url and headers of a server and in vault.auth.token only"
 
 var checks = map[string]check{
-	"server":  {test: checkServerName, pattern: `^[a-z0-9-]{1,64}$`},
-	"pattern": {test: checkPattern, pattern: `\S`},
-	"method":  {test: checkMethod, pattern: `^[A-Za-z0-9_$./-]+$`},
-	"line":    {test: checkLine, pattern: `\S`},
-	"env":     {test: checkEnvName, value: noProblem, caseCounts: runtime.GOOS != "windows", pattern: `^[^=]+$`},
-	"header":  {test: checkHeaderName, value: checkHeaderValue, pattern: "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"},
-	"url":     {test: checkURL, pattern: `^(https?://|\$\{)`},
-	"address": {test: checkAddress, pattern: `^https?://`},
-	"token":   {test: checkToken, pattern: `^\$\{(env|file):[^}]+\}$`},
-	"listen":  {test: checkListen, pattern: `:[0-9]+$`},
-	"host":    {test: checkHost, pattern: `^[^/*\s]+$`},
-	"origin":  {test: checkOrigin, pattern: `^[a-z][a-z0-9+.-]*://[^/*\s]+$`},
+	"server":   {test: checkServerName, pattern: `^[a-z0-9-]{1,64}$`},
+	"pattern":  {test: checkPattern, pattern: `\S`},
+	"tool":     {test: checkTool, pattern: `^[a-z0-9-]{1,64}\.[^*]+$`},
+	"narrow":   {test: checkName, pattern: `^[A-Za-z0-9_.-]{1,64}$`},
+	"argument": {test: checkName, pattern: `^[A-Za-z0-9_.-]{1,64}$`},
+	"value":    {test: checkValueName, value: checkExpression, caseCounts: true, pattern: `\S`},
+	"label":    {test: checkLabel, pattern: `^[a-z][a-z0-9_-]{0,63}$`},
+	"zone":     {test: checkZone, pattern: `\S`},
+	"preset":   {test: func(string) (string, string) { return "", "" }}, // an enum
+	"method":   {test: checkMethod, pattern: `^[A-Za-z0-9_$./-]+$`},
+	"line":     {test: checkLine, pattern: `\S`},
+	"env":      {test: checkEnvName, value: noProblem, caseCounts: runtime.GOOS != "windows", pattern: `^[^=]+$`},
+	"header":   {test: checkHeaderName, value: checkHeaderValue, pattern: "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"},
+	"url":      {test: checkURL, pattern: `^(https?://|\$\{)`},
+	"address":  {test: checkAddress, pattern: `^https?://`},
+	"token":    {test: checkToken, pattern: `^\$\{(env|file):[^}]+\}$`},
+	"listen":   {test: checkListen, pattern: `:[0-9]+$`},
+	"host":     {test: checkHost, pattern: `^[^/*\s]+$`},
+	"origin":   {test: checkOrigin, pattern: `^[a-z][a-z0-9+.-]*://[^/*\s]+$`},
 }
 
 func noProblem(string) string { return "" }
@@ -81,6 +89,71 @@ func checkPattern(s string) (wrong, suggestion string) {
 }
 
 var methodName = regexp.MustCompile(`^[A-Za-z0-9_$./-]+$`)
+
+// checkTool checks the name of one tool of one server.
+func checkTool(s string) (wrong, suggestion string) {
+	server, tool, ok := strings.Cut(s, ".")
+	switch {
+	case strings.Contains(s, "*"):
+		return "must be one tool, written out, not a pattern", ""
+	case !ok || tool == "" || !serverName.MatchString(server):
+		return "must be a tool with its server before it, such as db.query", ""
+	case strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || isUnprintable(r) }) || len(s) > 300:
+		return "cannot be the name of a tool", ""
+	}
+	return "", ""
+}
+
+// plainName matches what clients accept as the name of a tool or an argument.
+var plainName = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`)
+
+func checkName(s string) (wrong, suggestion string) {
+	if plainName.MatchString(s) {
+		return "", ""
+	}
+	return "must consist of 1 to 64 of A-Z, a-z, 0-9, _, . and -", ""
+}
+
+func checkValueName(s string) (wrong, suggestion string) {
+	if strings.TrimSpace(s) == "" {
+		return "must not be empty", ""
+	}
+	return checkLine(s)
+}
+
+func checkExpression(s string) (wrong string) {
+	if strings.TrimSpace(s) == "" {
+		return "must not be empty"
+	}
+	return ""
+}
+
+// knownLabels are those that the firewall gives a meaning.
+var knownLabels = []string{"untrusted", "private", "external", "trusted"}
+
+var labelName = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,63}$`)
+
+// checkLabel checks the name of a label of the user's own. One that differs from
+// a known one by a slip of the finger would silently do nothing.
+func checkLabel(s string) (wrong, suggestion string) {
+	word := strings.ToLower(s)
+	for _, known := range knownLabels {
+		if distance(word[:min(len(word), maxName)], known) <= 1 {
+			return "is too much like the label " + known + " to be another", known
+		}
+	}
+	if !labelName.MatchString(s) {
+		return "must begin with a letter and consist of at most 64 of a-z, 0-9, _ and -", ""
+	}
+	return "", ""
+}
+
+func checkZone(s string) (wrong, suggestion string) {
+	if _, err := time.LoadLocation(s); err != nil || s == "" {
+		return "must be a time zone that this system knows, such as Europe/Berlin or UTC", ""
+	}
+	return "", ""
+}
 
 func checkMethod(s string) (wrong, suggestion string) {
 	if !methodName.MatchString(s) {

@@ -35,7 +35,8 @@ import (
 //	default  the value when the key is absent, as it would stand in the file
 //	enum     the words allowed, separated by commas; a bool is true for the second
 //	min, max bounds of a duration or a size
-//	as       "size": bytes; "path": ~ and relative paths are resolved
+//	as       "size": bytes; "path": ~ and relative paths are resolved;
+//	         "decimal": an exact number; "field": a pattern may name a field
 //	check    a function of check.go that every text must pass
 //	with     the sibling key without which this one makes no sense
 //	opt      "required"; "ref": may hold ${...}; "secret": never shown in a
@@ -47,10 +48,13 @@ type Config struct {
 	Version   int       `key:"version" enum:"1" opt:"required"`
 	Naming    Naming    `key:"naming" enum:"auto,always,never" default:"auto"`
 	Servers   []Server  `key:"servers" check:"server"` // sorted by name
-	Tools     Patterns  `key:"tools"`
+	Tools     Tools     `key:"tools"`
 	Resources Patterns  `key:"resources"`
 	Prompts   Patterns  `key:"prompts"`
-	Rules     []Rule    `key:"rules"`
+	Rules     []Rule    `key:"rules"`  // those of the presets after the file's own
+	Limits    []Limit   `key:"limits"` // likewise
+	Labels    Labels    `key:"labels"`
+	Use       []string  `key:"use" check:"preset"`
 	Methods   Methods   `key:"methods"`
 	Approvals Approvals `key:"approvals"`
 	Vault     *Vault    `key:"vault"` // nil when the file has no such section
@@ -106,24 +110,6 @@ type Server struct {
 type Arguments struct {
 	Open      bool     // every tool
 	OpenTools []string // the tools that match one of these patterns
-}
-
-// Patterns is the policy for one kind of capability. Among the patterns that
-// match, deny wins over ask and ask over allow; Default holds where none matches.
-type Patterns struct {
-	Default string   `key:"default" enum:"deny,ask,allow" default:"deny"`
-	Allow   []string `key:"allow" check:"pattern"`
-	Ask     []string `key:"ask" check:"pattern"`
-	Deny    []string `key:"deny" check:"pattern"`
-}
-
-// Rule tightens the decision for the calls of some tools.
-type Rule struct {
-	Name    string   `key:"name" check:"line" opt:"required,nonempty"`
-	Tools   []string `key:"tools" check:"pattern" opt:"required,nonempty"`
-	When    string   `key:"when" opt:"nonempty"` // expr; "" means always
-	Then    string   `key:"then" enum:"ask,deny" opt:"required"`
-	Message string   `key:"message"`
 }
 
 // Methods opens the relay to methods that it does not know.

@@ -82,6 +82,11 @@ func refused(n *yaml.Node) bool {
 	return n.Kind == yaml.AliasNode || n.Anchor != "" || n.Style&yaml.TaggedStyle != 0
 }
 
+// put records where a value stands.
+func (d *decoder) put(path string, key, value *yaml.Node) {
+	d.cfg.nodes[path] = place{d.src, key, value}
+}
+
 // entry is one key of a mapping.
 type entry struct {
 	name       string
@@ -155,13 +160,18 @@ func (d *decoder) section(n *yaml.Node, v reflect.Value, path string) {
 	fields := fieldsOf(v.Type())
 	for _, e := range d.entries(n, true) {
 		i := slices.IndexFunc(fields, func(f field) bool { return f.key == e.name })
+		at := join(path, e.name)
+		if i < 0 && v.Type() == labelsType {
+			d.put(at, e.key, e.value)
+			d.ownLabel(e, v.Addr().Interface().(*Labels), at)
+			continue
+		}
 		if i < 0 {
 			d.unknown(e, v.Type(), path)
 			continue
 		}
-		at := join(path, e.name)
-		d.cfg.nodes[at] = place{e.key, e.value}
-		d.value(fields[i], e, v.Field(fields[i].index), at)
+		d.put(at, e.key, e.value)
+		d.value(fields[i], e, v.FieldByIndex(fields[i].index), at)
 	}
 	for _, f := range fields {
 		at := join(path, f.key)
@@ -238,6 +248,14 @@ func (d *decoder) value(f field, e entry, v reflect.Value, path string) {
 		if d.want(n, yaml.SequenceNode, path) {
 			v.Set(reflect.ValueOf(d.texts(f, n, path)))
 		}
+	case kindLabel:
+		if d.want(n, yaml.SequenceNode, path) {
+			v.Set(reflect.ValueOf(d.label(f, n, path)))
+		}
+	case kindInputs:
+		if d.want(n, yaml.MappingNode, path) {
+			v.Set(reflect.ValueOf(d.inputs(f, n, path)))
+		}
 	case kindTextMap:
 		if d.want(n, yaml.MappingNode, path) {
 			v.Set(reflect.ValueOf(d.textMap(f, n, path)))
@@ -260,7 +278,7 @@ func (d *decoder) value(f field, e entry, v reflect.Value, path string) {
 func (d *decoder) sections(f field, n *yaml.Node, v reflect.Value, path string) {
 	for i, item := range n.Content {
 		at := fmt.Sprintf("%s[%d]", path, i)
-		d.cfg.nodes[at] = place{nil, item}
+		d.put(at, nil, item)
 		section := reflect.New(f.elem).Elem()
 		setDefaults(section)
 		if !refused(item) && d.want(item, yaml.MappingNode, at) {
@@ -276,7 +294,7 @@ func (d *decoder) namedSections(f field, n *yaml.Node, v reflect.Value, path str
 			d.failNode(e.key, suggestion, "the name %s %s", quote(e.name), wrong)
 		}
 		at := join(path, e.name)
-		d.cfg.nodes[at] = place{e.key, e.value}
+		d.put(at, e.key, e.value)
 		section := reflect.New(f.elem).Elem()
 		setDefaults(section)
 		section.FieldByName("Name").SetString(e.name)
@@ -298,7 +316,7 @@ func (d *decoder) texts(f field, n *yaml.Node, path string) []string {
 	texts := make([]string, 0, len(n.Content))
 	for i, item := range n.Content {
 		at := fmt.Sprintf("%s[%d]", path, i)
-		d.cfg.nodes[at] = place{nil, item}
+		d.put(at, nil, item)
 		if refused(item) {
 			continue
 		}
@@ -314,7 +332,7 @@ func (d *decoder) textMap(f field, n *yaml.Node, path string) map[string]string 
 	c := checks[f.check]
 	for _, e := range d.entries(n, !c.caseCounts) {
 		at := join(path, e.name)
-		d.cfg.nodes[at] = place{e.key, e.value}
+		d.put(at, e.key, e.value)
 		if wrong, suggestion := c.test(e.name); wrong != "" {
 			d.failNode(e.key, suggestion, "the name %s %s", quote(e.name), wrong)
 		}
@@ -447,6 +465,10 @@ func (f field) wanted() string {
 		return "a length of time such as 30s"
 	case kindSize:
 		return "a size such as 32MiB"
+	case kindDecimal:
+		return "a number"
+	case kindPeriod:
+		return "a length of time such as 24h, or " + oneOf(calendars)
 	case kindArguments:
 		return "declared, open, or a list of patterns"
 	}

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/mcpfirewall/mcpfirewall/internal/preset"
 )
 
 // kind is what a value looks like in the file.
@@ -23,6 +25,10 @@ const (
 	kindTexts                     // []string
 	kindTextMap                   // map[string]string
 	kindArguments                 // Arguments
+	kindDecimal                   // string: a positive number as written
+	kindPeriod                    // Period
+	kindLabel                     // []LabelPattern
+	kindInputs                    // []Input: a mapping of name to JSON Schema
 	kindSection                   // a struct or a pointer to one
 	kindSections                  // []Rule and the like: a list of mappings
 	kindNamedSections             // []Server: a mapping of name to mapping
@@ -31,7 +37,8 @@ const (
 // field describes one key, as the tags of its Go field do.
 type field struct {
 	key      string
-	index    int
+	section  string // the Go type that declares it
+	index    []int  // for reflect.Value.FieldByIndex
 	kind     kind
 	deflt    string
 	enum     []string
@@ -49,11 +56,15 @@ type field struct {
 var (
 	durationType  = reflect.TypeFor[time.Duration]()
 	argumentsType = reflect.TypeFor[Arguments]()
+	periodType    = reflect.TypeFor[Period]()
+	labelType     = reflect.TypeFor[[]LabelPattern]()
+	inputsType    = reflect.TypeFor[[]Input]()
 	fieldCache    sync.Map // reflect.Type to []field
 )
 
-// fieldsOf returns the keys of a section's struct in their order. A tag that
-// makes no sense is a mistake in this package and panics.
+// fieldsOf returns the keys of a section's struct in their order, those of an
+// embedded struct among them. A tag that makes no sense is a mistake in this
+// package and panics.
 func fieldsOf(t reflect.Type) []field {
 	if cached, ok := fieldCache.Load(t); ok {
 		return cached.([]field)
@@ -61,21 +72,31 @@ func fieldsOf(t reflect.Type) []field {
 	var fields []field
 	for i := range t.NumField() {
 		sf := t.Field(i)
+		if sf.Anonymous {
+			for _, f := range fieldsOf(sf.Type) {
+				f.index = append([]int{i}, f.index...)
+				fields = append(fields, f)
+			}
+			continue
+		}
 		key, ok := sf.Tag.Lookup("key")
-		if !ok {
+		if !ok || key == anyKey {
 			continue
 		}
 		f := field{
-			key:   key,
-			index: i,
-			deflt: sf.Tag.Get("default"),
-			min:   sf.Tag.Get("min"),
-			max:   sf.Tag.Get("max"),
-			as:    sf.Tag.Get("as"),
-			check: sf.Tag.Get("check"),
-			with:  sf.Tag.Get("with"),
+			key:     key,
+			section: t.Name(),
+			index:   []int{i},
+			deflt:   sf.Tag.Get("default"),
+			min:     sf.Tag.Get("min"),
+			max:     sf.Tag.Get("max"),
+			as:      sf.Tag.Get("as"),
+			check:   sf.Tag.Get("check"),
+			with:    sf.Tag.Get("with"),
 		}
-		if enum := sf.Tag.Get("enum"); enum != "" {
+		if f.check == "preset" {
+			f.enum = preset.Names()
+		} else if enum := sf.Tag.Get("enum"); enum != "" {
 			f.enum = strings.Split(enum, ",")
 		}
 		opts := strings.Split(sf.Tag.Get("opt"), ",")
@@ -96,8 +117,16 @@ func kindOf(t reflect.Type, f field) (kind, reflect.Type) {
 		return kindDuration, nil
 	case t == argumentsType:
 		return kindArguments, nil
+	case t == periodType:
+		return kindPeriod, nil
+	case t == labelType:
+		return kindLabel, nil
+	case t == inputsType:
+		return kindInputs, nil
 	case f.as == "size":
 		return kindSize, nil
+	case f.as == "decimal":
+		return kindDecimal, nil
 	}
 	switch t.Kind() {
 	case reflect.Int:
@@ -130,6 +159,9 @@ func kindOf(t reflect.Type, f field) (kind, reflect.Type) {
 	panic(fmt.Sprintf("config: key %q has the type %s, which no file can hold", f.key, t))
 }
 
+// anyKey is the key of a field that holds what no other key of its section does.
+const anyKey = "*"
+
 func hasKey(t reflect.Type, key string) bool {
 	return slices.ContainsFunc(fieldsOf(t), func(f field) bool { return f.key == key })
 }
@@ -147,7 +179,7 @@ func keysOf(t reflect.Type) []string {
 // sections in it that are always there.
 func setDefaults(v reflect.Value) {
 	for _, f := range fieldsOf(v.Type()) {
-		fv := v.Field(f.index)
+		fv := v.FieldByIndex(f.index)
 		if f.kind == kindSection && fv.Kind() == reflect.Struct {
 			setDefaults(fv)
 		} else if f.deflt != "" {
@@ -200,6 +232,17 @@ func (f field) setText(v reflect.Value, text string) (wrong string) {
 			return err
 		}
 		v.SetInt(n)
+	case kindDecimal:
+		if err := checkDecimal(text); err != "" {
+			return err
+		}
+		v.SetString(text)
+	case kindPeriod:
+		p, err := parsePeriod(text)
+		if err != "" {
+			return err
+		}
+		v.Set(reflect.ValueOf(p))
 	case kindArguments:
 		switch text {
 		case "declared":

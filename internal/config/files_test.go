@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
-	"reflect"
 	"regexp"
 	"strings"
 	"testing"
@@ -27,8 +26,8 @@ func TestMarkdownIsCommitted(t *testing.T) {
 // TestDocs holds the table of texts against the types.
 func TestDocs(t *testing.T) {
 	used := make(map[string]bool)
-	walkKeys(func(path string, section reflect.Type, f field) {
-		name := section.Name() + "." + f.key
+	walkKeys(func(path string, f field) {
+		name := f.section + "." + f.key
 		used[name] = true
 		doc := docs[name]
 		if doc.text == "" {
@@ -53,8 +52,10 @@ func TestDocs(t *testing.T) {
 
 // smallest is what has to stand beside a key of a section to make it whole.
 var smallest = map[string]string{
-	"servers.NAME": "command: x",
-	"rules[]":      "name: n\ntools: [t]\nthen: ask",
+	"servers.NAME":      "command: x",
+	"tools.narrow.NAME": "from: a.b\ndescription: d\ninput: { id: {} }",
+	"rules[]":           "name: n\ntools: [t]\nthen: ask",
+	"limits[]":          "name: n\ntools: [t]\nmax: 1\nper: day",
 }
 
 // document writes a whole file with one key in it.
@@ -92,8 +93,8 @@ func document(path, value string) string {
 func TestExamples(t *testing.T) {
 	home(t)
 	schema := compileSchema(t)
-	walkKeys(func(path string, section reflect.Type, f field) {
-		example := docs[section.Name()+"."+f.key].example
+	walkKeys(func(path string, f field) {
+		example := docOf(f).example
 		if example == "" {
 			return
 		}
@@ -121,8 +122,10 @@ func TestSchemaRefuses(t *testing.T) {
 			t.Errorf("the schema accepts\n%s", text)
 		}
 	}
-	walkKeys(func(path string, _ reflect.Type, f field) {
-		refuse(document(path, "1.5"))
+	walkKeys(func(path string, f field) {
+		if f.kind != kindDecimal {
+			refuse(document(path, "1.5"))
+		}
 		refuse(document(path, "{ no-such-key: [] }"))
 		if f.kind != kindText || f.nonempty || f.check != "" || f.as == "path" {
 			refuse(document(path, `""`))
@@ -134,6 +137,17 @@ func TestSchemaRefuses(t *testing.T) {
 	refuse("version: 1\nservers: { a: { command: x, headers: {} } }\n")
 	refuse("version: 1\nservers: { a__b: { command: x } }\n")
 	refuse("version: 1\nrules: [{ name: a, tools: [x], then: allow }]\n")
+	refuse("version: 1\nlabels: { own: x }\n")
+	refuse("version: 1\nlabels: { own: [] }\n")
+	refuse("version: 1\nuse: [nothing]\n")
+	refuse("version: 1\ntools: { narrow: { \"a b\": { from: a.b, description: d } } }\n")
+	refuse("version: 1\ntools: { narrow: { a: { from: a.b, description: d, input: { x: true } } } }\n")
+	for _, max := range []string{"0", "-1", "'1e3'", "'010'", "'1_000'", "''"} {
+		refuse("version: 1\nlimits: [{ name: a, tools: [x], max: " + max + ", per: day }]\n")
+	}
+	for _, per := range []string{"days", "''", "'10'", "7", "d"} {
+		refuse("version: 1\nlimits: [{ name: a, tools: [x], max: 1, per: " + per + " }]\n")
+	}
 }
 
 func compileSchema(t *testing.T) *jsonschema.Schema {
@@ -163,7 +177,7 @@ func toSchemaValue(t *testing.T, text string) any {
 }
 
 // commented matches a setting of mcpfirewall.yaml that is not in force.
-var commented = regexp.MustCompile(`(?m)^( *)#([a-z])`)
+var commented = regexp.MustCompile(`(?m)^( *)#([a-z]|- [a-z])`)
 
 // TestReference holds mcpfirewall.yaml against the types: it works as it
 // stands, it works with every setting in force, it mentions every key, and the
@@ -188,11 +202,13 @@ func TestReference(t *testing.T) {
 	if len(asItStands.Servers) != 1 || asItStands.Servers[0].Command != "mcpfirewall" || len(asItStands.Rules) != 1 {
 		t.Errorf("the file does not start the demonstration: %+v", plain(asItStands))
 	}
-	walkKeys(func(path string, _ reflect.Type, f field) {
+	walkKeys(func(path string, f field) {
 		path = strings.ReplaceAll(path, anyItem, "[0]")
-		at, ok := complete.nodes[strings.ReplaceAll(path, anyName, "demo")]
-		if !ok {
-			at, ok = complete.nodes[strings.ReplaceAll(path, anyName, "crm")]
+		at, ok := place{}, false
+		for _, name := range []string{"demo", "crm", "report_status"} {
+			if !ok {
+				at, ok = complete.nodes[strings.ReplaceAll(path, anyName, name)]
+			}
 		}
 		if !ok {
 			t.Errorf("%s is not mentioned", path)

@@ -22,6 +22,9 @@ var docs = map[string]keyDoc{
 	"Config.resources": {text: "Which resources and resource templates the agent has, as patterns over `server.uri`.", example: "{ allow: [\"docs.file:///srv/docs/*\"] }"},
 	"Config.prompts":   {text: "Which prompts the agent has, as patterns over `server.prompt`.", example: "{ default: allow }"},
 	"Config.rules":     {text: "Conditions on calls. A rule can only tighten what the patterns allow; the order of rules means nothing.", example: "[{ name: refunds above 50 need a person, tools: [\"stripe.create_refund\"], when: args.amount > 5000, then: ask }]"},
+	"Config.limits":    {text: "How many calls there may be in a time, or what an argument of theirs may sum up to. A limit can only tighten what the patterns allow.", example: "[{ name: refunds a day, tools: [\"stripe.create_refund\"], sum: args.amount, max: 20000, per: 24h }]"},
+	"Config.labels":    {text: "What results carry and what calls do, as patterns over `server.tool`, `server.uri` or `server.prompt`. Rules read the labels of the capability as `tool.labels`, and those of all results so far as `session.labels`. Further labels of your own may stand beside the four known ones; a name consists of a-z, 0-9, _ and -.", example: "{ untrusted: [\"web.*\"], private: [\"crm.*\"], external: [\"mail.send\"], payroll: [\"hr.get_salary*\"] }"},
+	"Config.use":       {text: "Ready-made rules to add, by name: see [presets](presets.md). They can only tighten what the file says.", example: "[ssrf, paths]"},
 	"Config.methods":   {text: "Protocol methods that are relayed although the firewall does not know them."},
 	"Config.approvals": {text: "How a person is asked when the decision is `ask`."},
 	"Config.vault":     {text: "The HashiCorp Vault from which `${vault:MOUNT/PATH#FIELD}` is read. What is not set here is taken from the same places as by Vault's own command line."},
@@ -51,11 +54,38 @@ var docs = map[string]keyDoc{
 	"Patterns.ask":     {text: "What may be used once a person has approved it. Wins over `allow`.", example: "[\"github.create_*\"]"},
 	"Patterns.deny":    {text: "What may not be used, and is hidden. Wins over `ask` and `allow`; upper and lower case make no difference.", example: "[\"*.delete_*\"]"},
 
-	"Rule.name":    {text: "What the rule is called in messages and records. Unique.", example: "mail stays inside"},
+	"Tools.narrow": {text: "Specific tools that are made of broad ones, by name. The broad ones are hidden. In patterns each goes by its own name under the server of its `from`. A name consists of A-Z, a-z, 0-9, _, . and -.", example: "{ order_status: { from: db.query, description: The status of one order., input: { id: { type: integer } }, args: { sql: \"'SELECT status FROM orders WHERE id = $1'\", params: \"[input.id]\" } } }"},
+
+	"Narrow.from":        {text: "The tool that is called, with its server: `server.tool`.", example: "db.query"},
+	"Narrow.title":       {text: "The name that people see.", example: "Order status"},
+	"Narrow.description": {text: "What the agent reads about the tool.", example: "The status of one order."},
+	"Narrow.input":       {text: "The arguments that the agent gives, each with its JSON Schema (2020-12, without references). A keyword that does not exist is an error, and so is a `format` without a `pattern`, which would restrict nothing.", example: "{ id: { type: integer, minimum: 1 }, state: { enum: [open, paid], default: open } }"},
+	"Narrow.required":    {text: "The arguments that must be given.", example: "[id]", deflt: "those without a `default`"},
+	"Narrow.args":        {text: "The arguments of the tool that is called, each an expression of the [expr language](https://expr-lang.org/docs/language-definition) over `input`. A fixed text is in quotes of its own.", example: "{ sql: \"'SELECT status FROM orders WHERE id = $1'\", params: \"[input.id]\" }"},
+	"Narrow.output":      {text: "What the agent gets of the result, an expression over `result` and `input`.", example: "\"result.json.rows[0].status\"", deflt: "the result as it is"},
+
+	"Rule.name":    {text: "What the rule is called in messages and records. Unique among rules and limits.", example: "mail stays inside"},
 	"Rule.tools":   {text: "The tools that the rule is about, as patterns over `server.tool`.", example: "[\"mail.send\"]"},
-	"Rule.when":    {text: "The condition, an expression of the [expr language](https://expr-lang.org/docs/language-definition) over `tool`, `args` and `session`. An expression that fails denies the call.", example: "not (args.to endsWith \"@example.com\")", deflt: "always"},
-	"Rule.then":    {text: "What happens to a call that the condition holds for: a person is asked, or it is denied.", example: "deny"},
+	"Rule.on":      {text: "What the rule judges. `call`: a call, before it is sent. `result`: what came back, which the condition reads as `result.text`, `result.json` and `result.isError`.", example: "result"},
+	"Rule.when":    {text: "The condition, an expression of the [expr language](https://expr-lang.org/docs/language-definition) over `tool`, `args` and `session`. An expression that fails denies the call, or withholds the result.", example: "not (args.to endsWith \"@example.com\")", deflt: "always"},
+	"Rule.then":    {text: "What happens where the condition holds: a person is asked, or the call is denied. With `on: result`, `ask` asks whether the agent may have the result, and `deny` withholds it; the call was made by then.", example: "deny"},
 	"Rule.message": {text: "What the agent is told, so that it can do better.", example: "Send mail to example.com only."},
+
+	"Limit.name":    {text: "What the limit is called in messages and records. Unique among rules and limits.", example: "refunds a day"},
+	"Limit.tools":   {text: "The tools that the limit is about, as patterns over `server.tool`.", example: "[\"stripe.create_refund\"]"},
+	"Limit.when":    {text: "The calls that count, as a condition like that of a rule.", example: "args.currency == \"EUR\"", deflt: "all"},
+	"Limit.sum":     {text: "What is added up: an expression that gives a number. A call without one, or with a negative one, is denied.", example: "args.amount", deflt: "calls are counted"},
+	"Limit.max":     {text: "The most that there may be in the time. Exact: a sum of money is never rounded.", example: "20000"},
+	"Limit.per":     {text: "The time: a duration, which slides, with days (`7d`) as a unit too, from 1s to 366d; or `hour`, `day`, `week` (from Monday) or `month` of the calendar.", example: "24h"},
+	"Limit.by":      {text: "What has a count of its own: each `principal`, `session` or `tool`, or each value of an expression.", example: "session"},
+	"Limit.then":    {text: "What happens to a call that would exceed the limit.", example: "ask"},
+	"Limit.message": {text: "What the agent is told besides what is left and when it resets.", example: "Collect small refunds into one."},
+	"Limit.zone":    {text: "The time zone in which a period of the calendar begins.", example: "Europe/Berlin", deflt: "the system's"},
+
+	"Labels.untrusted": {text: "Results hold text written by strangers. Values that only they showed are tainted, and the session is `untrusted` from then on. `pattern:result.FIELD` names one part of the results.", example: "[\"web.*\", \"tracker.get_issue:result.comments.body\"]"},
+	"Labels.private":   {text: "Results hold data that must not leave. The session is `private` from then on.", example: "[\"mail.*\", \"crm.*\"]"},
+	"Labels.external":  {text: "Calls carry data out.", example: "[\"mail.send\", \"web.*\"]"},
+	"Labels.trusted":   {text: "Results show values that may be used as destinations, `trusted(v)` in rules. `pattern:result.FIELD` names the part of the results that does.", example: "[\"crm.get_contact:result.email\"]"},
 
 	"Methods.allow": {text: "Names of methods, written out. No policy decides on them.", example: "[\"custom/search\"]"},
 
@@ -81,7 +111,7 @@ var docs = map[string]keyDoc{
 	"Listen.shutdown_grace": {text: "How long calls may go on when the firewall is told to stop.", example: "30s"},
 }
 
-func docOf(section reflect.Type, f field) keyDoc { return docs[section.Name()+"."+f.key] }
+func docOf(f field) keyDoc { return docs[f.section+"."+f.key] }
 
 // Placeholders for names and indexes in the path of a key.
 const (
@@ -91,12 +121,12 @@ const (
 
 // walkKeys calls visit for every key of the file, each section before its keys.
 // Paths are like `servers.NAME.command` and `rules[].when`.
-func walkKeys(visit func(path string, section reflect.Type, f field)) {
+func walkKeys(visit func(path string, f field)) {
 	var walk func(section reflect.Type, at string)
 	walk = func(section reflect.Type, at string) {
 		for _, f := range fieldsOf(section) {
 			path := join(at, f.key)
-			visit(path, section, f)
+			visit(path, f)
 			switch f.kind {
 			case kindSection:
 				walk(f.elem, path)
@@ -113,7 +143,7 @@ func walkKeys(visit func(path string, section reflect.Type, f field)) {
 // homeOf says where in the file a key belongs, "" if nowhere.
 func homeOf(key string) string {
 	var homes []string
-	walkKeys(func(path string, _ reflect.Type, f field) {
+	walkKeys(func(path string, f field) {
 		if f.key != key {
 			return
 		}

@@ -23,11 +23,11 @@ func writeSection(b *bytes.Buffer, title, path, text string, section reflect.Typ
 	}
 	b.WriteString("| key | value | default | meaning |\n|---|---|---|---|\n")
 	for _, f := range fieldsOf(section) {
-		fmt.Fprintf(b, "| `%s` | %s | %s | %s |\n", f.key, cell(f.describe()), cell(describeDefault(section, f)), cell(docOf(section, f).text))
+		fmt.Fprintf(b, "| `%s` | %s | %s | %s |\n", f.key, cell(f.describe()), cell(describeDefault(f)), cell(docOf(f).text))
 	}
 	b.WriteString("\nEach key with an example of its value:\n\n```yaml\n")
 	for _, f := range fieldsOf(section) {
-		if doc := docOf(section, f); doc.example != "" {
+		if doc := docOf(f); doc.example != "" {
 			fmt.Fprintf(b, "%s: %s\n", f.key, doc.example)
 		}
 	}
@@ -44,7 +44,7 @@ func writeSection(b *bytes.Buffer, title, path, text string, section reflect.Typ
 		for _, g := range fieldsOf(section) {
 			if g.elem == f.elem {
 				titles = append(titles, "`"+join(path, g.key)+g.inside()+"`")
-				if doc := docOf(section, g).text; len(titles) == 1 {
+				if doc := docOf(g).text; len(titles) == 1 {
 					text = doc
 				}
 			}
@@ -92,6 +92,14 @@ func (f field) describe() string {
 		return "list of " + f.noun() + "s"
 	case kindTextMap:
 		return "mapping of name to text"
+	case kindInputs:
+		return "mapping of name to JSON Schema"
+	case kindLabel:
+		return "list of patterns"
+	case kindDecimal:
+		return "number"
+	case kindPeriod:
+		return "duration, `" + strings.Join(calendars, "`, `") + "`"
 	case kindArguments:
 		return "`declared`, `open`, list of patterns"
 	case kindSection:
@@ -111,14 +119,16 @@ func (f field) noun() string {
 		return "path"
 	case f.check == "pattern":
 		return "pattern"
+	case f.check == "argument":
+		return "name"
 	case f.check == "url" || f.check == "address":
 		return "URL"
 	}
 	return "text"
 }
 
-func describeDefault(section reflect.Type, f field) string {
-	switch doc := docOf(section, f); {
+func describeDefault(f field) string {
+	switch doc := docOf(f); {
 	case f.required:
 		return "required"
 	case doc.deflt != "" && f.enum != nil:

@@ -51,6 +51,11 @@ func Parse(name string, data []byte) (*Config, error) {
 	if ps := d.problems(); len(ps) > 0 {
 		return nil, ps
 	}
+	for _, name := range cfg.Use {
+		if err := cfg.usePreset(name); err != nil {
+			return nil, err
+		}
+	}
 	return cfg, nil
 }
 
@@ -64,10 +69,11 @@ func (d *decoder) document(root *yaml.Node) {
 		d.markSecret(root)
 		return
 	}
-	d.cfg.nodes[""] = place{nil, root}
+	d.put("", nil, root)
 	d.section(root, reflect.ValueOf(d.cfg).Elem(), "")
 	d.validate()
 	slices.SortFunc(d.cfg.Servers, func(a, b Server) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(d.cfg.Tools.Narrow, func(a, b Narrow) int { return strings.Compare(a.Name, b.Name) })
 }
 
 // validate checks what no key shows alone, and fills in the defaults that
@@ -76,19 +82,7 @@ func (d *decoder) validate() {
 	for i := range d.cfg.Servers {
 		d.validateServer(&d.cfg.Servers[i])
 	}
-	names := make(map[string]int)
-	for i, r := range d.cfg.Rules {
-		p, ok := d.cfg.nodes[fmt.Sprintf("rules[%d].name", i)]
-		if !ok || r.Name == "" {
-			continue
-		}
-		name := foldCase(r.Name)
-		if line := names[name]; line > 0 {
-			d.failNode(p.value, "", "rules[%d].name must be unique: line %d has the same", i, line)
-			continue
-		}
-		names[name] = p.value.Line
-	}
+	d.validatePolicy()
 
 	if _, ok := d.cfg.nodes["state.path"]; !ok {
 		state, err := DefaultState()
@@ -190,10 +184,10 @@ func (c *Config) Problem(path string, offset int, message, suggestion string) Pr
 	case !ok:
 		return c.src.problemAt(0, message, suggestion)
 	case exact && p.value.Kind == yaml.ScalarNode:
-		offsets := c.src.scalarOffsets(p.value)
-		return c.src.problemAt(offsets[min(max(offset, 0), len(offsets)-1)], message, suggestion)
+		offsets := p.src.scalarOffsets(p.value)
+		return p.src.problemAt(offsets[min(max(offset, 0), len(offsets)-1)], message, suggestion)
 	case p.key != nil:
-		return c.src.problemAt(c.src.nodeOffset(p.key), message, suggestion)
+		return p.src.problemAt(p.src.nodeOffset(p.key), message, suggestion)
 	}
-	return c.src.problemAt(c.src.nodeOffset(p.value), message, suggestion)
+	return p.src.problemAt(p.src.nodeOffset(p.value), message, suggestion)
 }

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"reflect"
+	"strings"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -58,7 +59,7 @@ func schemaOf(section reflect.Type) members {
 	var properties, dependent members
 	var required []string
 	for _, f := range fieldsOf(section) {
-		properties = append(properties, member{f.key, schemaOfKey(section, f)})
+		properties = append(properties, member{f.key, schemaOfKey(f)})
 		if f.required {
 			required = append(required, f.key)
 		}
@@ -66,7 +67,11 @@ func schemaOf(section reflect.Type) members {
 			dependent = append(dependent, member{f.key, []string{f.with}})
 		}
 	}
-	s := members{{"type", "object"}, {"properties", properties}, {"additionalProperties", false}}
+	var others any = false
+	if section == labelsType {
+		others = schemaOfValue(ownLabel("")) // the names are checked by Parse
+	}
+	s := members{{"type", "object"}, {"properties", properties}, {"additionalProperties", others}}
 	if required != nil {
 		s = append(s, member{"required", required})
 	}
@@ -83,8 +88,8 @@ func schemaOf(section reflect.Type) members {
 }
 
 // schemaOfKey returns the schema of one key, with its texts.
-func schemaOfKey(section reflect.Type, f field) members {
-	doc := docOf(section, f)
+func schemaOfKey(f field) members {
+	doc := docOf(f)
 	about := members{{"description", doc.text}}
 	if f.deflt != "" {
 		about = append(about, member{"default", defaultOf(f)})
@@ -129,7 +134,20 @@ func schemaOfValue(f field) members {
 			{{"type", "string"}, {"pattern", `^[0-9]+(B|KB|MB|GB|KiB|MiB|GiB)?$`}},
 			{{"type", "integer"}, {"minimum", 0}},
 		}}}
-	case kindTexts:
+	case kindDecimal:
+		return members{{"oneOf", []members{
+			{{"type", "string"}, {"pattern", decimal.String()}},
+			{{"type", "number"}, {"exclusiveMinimum", 0}},
+		}}}
+	case kindPeriod:
+		return members{{"type", "string"}, {"pattern", "^(" + strings.Join(calendars, "|") + `|[0-9]{1,4}d|([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h).*)$`}}
+	case kindInputs:
+		return members{
+			{"type", "object"},
+			{"propertyNames", members{{"pattern", c.pattern}}},
+			{"additionalProperties", members{{"type", "object"}}},
+		}
+	case kindTexts, kindLabel:
 		return list
 	case kindTextMap:
 		return members{

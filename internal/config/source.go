@@ -26,7 +26,10 @@ type source struct {
 type span struct{ from, to int }
 
 // place is where a key and its value stand; key is nil for an item of a list.
-type place struct{ key, value *yaml.Node }
+type place struct {
+	src        *source
+	key, value *yaml.Node
+}
 
 func newSource(name, text string) *source {
 	s := &source{name: name, text: text, lines: []int{0}}

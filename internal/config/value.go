@@ -1,7 +1,10 @@
 package config
 
 import (
+	"fmt"
 	"math"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -19,6 +22,54 @@ func parseDuration(text string) (d time.Duration, wrong string) {
 		return 0, want
 	}
 	return d, ""
+}
+
+// maxDecimal bounds the digits of a decimal, far above any sum of money.
+const maxDecimal = 40
+
+var decimal = regexp.MustCompile(`^(0|[1-9][0-9]*)(\.[0-9]+)?$`)
+
+// checkDecimal checks a positive number that is kept as it is written, so that
+// no float stands between the file and a sum of money.
+func checkDecimal(text string) (wrong string) {
+	switch {
+	case !decimal.MatchString(text):
+		return "must be a number written with digits and at most one point, such as 20000 or 99.95"
+	case len(text) > maxDecimal:
+		return fmt.Sprintf("must have at most %d digits", maxDecimal)
+	case strings.Trim(text, "0.") == "":
+		return "must be more than 0: what nobody may do belongs under tools.deny, or into a rule"
+	}
+	return ""
+}
+
+// calendars are the periods of a calendar.
+var calendars = []string{"hour", "day", "week", "month"}
+
+// Bounds of a sliding window. A longer one would keep every call of a year.
+const (
+	minWindow = time.Second
+	maxWindow = 366 * 24 * time.Hour
+)
+
+var wholeDays = regexp.MustCompile(`^[0-9]{1,4}d$`)
+
+// parsePeriod reads a length of time, for which days (7d) are a unit too, or a
+// period of the calendar.
+func parsePeriod(text string) (p Period, wrong string) {
+	if slices.Contains(calendars, text) {
+		return Period{Calendar: text}, ""
+	}
+	if wholeDays.MatchString(text) {
+		n, _ := strconv.Atoi(strings.TrimSuffix(text, "d")) // at most four digits
+		p.Window = time.Duration(n) * 24 * time.Hour
+	} else if p.Window, wrong = parseDuration(text); wrong != "" {
+		return Period{}, "must be a length of time such as 90s, 24h or 7d, or " + oneOf(calendars)
+	}
+	if p.Window < minWindow || p.Window > maxWindow {
+		return Period{}, "must be from 1s to 366d"
+	}
+	return p, ""
 }
 
 // sizeUnits are the units of a size, in bytes.
@@ -51,7 +102,7 @@ func parseSize(text string) (bytes int64, wrong string) {
 	return n * unit, ""
 }
 
-// suggestValue guesses how a duration or a size was meant that lacks its unit
+// suggestValue guesses how a value such as a duration or a size was meant that lacks its unit
 // or spells it otherwise: 30 for 30s, "32 mib" for 32MiB. It returns "" if it
 // has no idea, or none that is right itself.
 func suggestValue(k kind, text string) string {
@@ -61,6 +112,10 @@ func suggestValue(k kind, text string) string {
 		_, wrong = parseDuration(guess)
 	case kindSize:
 		_, wrong = parseSize(guess)
+	case kindPeriod:
+		_, wrong = parsePeriod(guess)
+	case kindDecimal:
+		wrong = checkDecimal(guess)
 	}
 	if wrong != "" {
 		return ""
@@ -69,6 +124,19 @@ func suggestValue(k kind, text string) string {
 }
 
 func guessValue(k kind, text string) string {
+	if k == kindDecimal {
+		digits := strings.NewReplacer("_", "", " ", "", "'", "").Replace(text)
+		if point := strings.LastIndexByte(digits, ','); point >= 0 && len(digits)-point == 4 {
+			digits = strings.ReplaceAll(digits, ",", "") // 20,000
+		}
+		return digits
+	}
+	if k == kindPeriod {
+		if near := nearest(strings.TrimSuffix(strings.TrimPrefix(text, "per "), "s"), calendars); near != "" {
+			return near
+		}
+		k = kindDuration
+	}
 	compact := strings.ToLower(strings.ReplaceAll(text, " ", ""))
 	number := strings.TrimRight(compact, "abcdefghijklmnopqrstuvwxyz")
 	unit := compact[len(number):]

@@ -47,7 +47,7 @@ func newFixture(t testing.TB) *fixture {
 	})
 
 	all := config.Patterns{Default: "allow"}
-	cfg := &config.Config{Version: 1, Tools: all, Resources: all, Prompts: all, Approvals: config.Approvals{Timeout: patience}, Servers: []config.Server{{
+	cfg := &config.Config{Version: 1, Tools: config.Tools{Patterns: all}, Resources: all, Prompts: all, Approvals: config.Approvals{Timeout: patience}, Servers: []config.Server{{
 		Name: "up", URL: web.URL, Transport: "http", Protocol: "legacy", Timeout: time.Minute, Elicitation: true, Arguments: config.Arguments{Open: true}, MaxMessage: jsonrpc.DefaultMaxBytes,
 	}}}
 	dir, err := os.MkdirTemp("", "downstream")
