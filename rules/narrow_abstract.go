@@ -17,22 +17,22 @@ const (
 )
 
 // kinds are the types that a value may have.
-type kindSet uint8
+type shapes uint8
 
 const (
-	kindText kindSet = 1 << iota
-	kindNumber
-	kindBool
-	kindNil
-	kindList
-	kindObject
-	kindOther // times, durations
-	anyValue  = 1<<iota - 1
+	shapeText shapes = 1 << iota
+	shapeNumber
+	shapeBool
+	shapeNil
+	shapeList
+	shapeObject
+	shapeOther // times, durations
+	anyValue   = 1<<iota - 1
 )
 
 // An abstract is all that is known of the values that an expression can have.
 type abstract struct {
-	kinds  kindSet
+	kinds  shapes
 	texts  []text               // what it can be, or print as, where it is no list and no object
 	list   []*abstract          // the elements, if it is a list of known length
 	fields map[string]*abstract // the members that are known by name
@@ -61,23 +61,23 @@ const (
 	maxFlowSteps = 200_000
 )
 
-func anything(name, why string) *abstract {
+func anyInput(name, why string) *abstract {
 	return &abstract{kinds: anyValue, texts: []text{{{level: levelFree, name: name, why: why}}}, any: true}
 }
 
 // unknownFixed is a value that the agent has no say in.
 func unknownFixed() *abstract {
-	return &abstract{kinds: anyValue &^ (kindList | kindObject), texts: []text{{{}}}}
+	return &abstract{kinds: anyValue &^ (shapeList | shapeObject), texts: []text{{{}}}}
 }
 
 func literalText(s string) *abstract {
-	return &abstract{kinds: kindText, texts: []text{{{literal: s, known: true}}}}
+	return &abstract{kinds: shapeText, texts: []text{{{literal: s, known: true}}}}
 }
 
-func truthOf() *abstract { return &abstract{kinds: kindBool, texts: []text{{{}}}} }
+func truthOf() *abstract { return &abstract{kinds: shapeBool, texts: []text{{{}}}} }
 
 // of gives a value some kinds.
-func (v *abstract) of(kinds kindSet) *abstract {
+func (v *abstract) of(kinds shapes) *abstract {
 	w := *v
 	w.kinds = kinds
 	return &w
@@ -132,9 +132,9 @@ func (v *abstract) inside() *abstract {
 		out = either(out, v.fields[name])
 	}
 	if out == nil {
-		return &abstract{kinds: kindNil}
+		return &abstract{kinds: shapeNil}
 	}
-	return either(out, &abstract{kinds: kindNil})
+	return either(out, &abstract{kinds: shapeNil})
 }
 
 // String is the text as it stands in the expression: a number or word as "x",

@@ -21,11 +21,11 @@ type flow struct {
 
 	problem  *Problem
 	steps    int
-	vars     []variable
+	vars     []flowVariable
 	elements []frame // of the predicates that are being followed
 }
 
-type variable struct {
+type flowVariable struct {
 	name  string
 	value *abstract
 }
@@ -67,17 +67,17 @@ func (f *flow) step(at ast.Node) bool {
 
 func (f *flow) walk(n ast.Node) *abstract {
 	if !f.step(n) {
-		return anything("", "")
+		return anyInput("", "")
 	}
 	switch n := n.(type) {
 	case *ast.NilNode:
-		return &abstract{kinds: kindNil}
+		return &abstract{kinds: shapeNil}
 	case *ast.BoolNode:
 		return truthOf()
 	case *ast.IntegerNode:
-		return &abstract{kinds: kindNumber, texts: []text{{{literal: strconv.Itoa(n.Value), known: true}}}}
+		return &abstract{kinds: shapeNumber, texts: []text{{{literal: strconv.Itoa(n.Value), known: true}}}}
 	case *ast.FloatNode:
-		return &abstract{kinds: kindNumber, texts: []text{{{}}}}
+		return &abstract{kinds: shapeNumber, texts: []text{{{}}}}
 	case *ast.StringNode:
 		return literalText(n.Value)
 	case *ast.IdentifierNode:
@@ -93,7 +93,7 @@ func (f *flow) walk(n ast.Node) *abstract {
 	case *ast.BinaryNode:
 		return f.binary(n)
 	case *ast.ChainNode:
-		return either(f.walk(n.Node), &abstract{kinds: kindNil})
+		return either(f.walk(n.Node), &abstract{kinds: shapeNil})
 	case *ast.MemberNode:
 		return f.member(n)
 	case *ast.SliceNode:
@@ -110,7 +110,7 @@ func (f *flow) walk(n ast.Node) *abstract {
 		return f.walk(n.Node)
 	case *ast.VariableDeclaratorNode:
 		value := f.walk(n.Value)
-		f.vars = append(f.vars, variable{n.Name, value})
+		f.vars = append(f.vars, flowVariable{n.Name, value})
 		v := f.walk(n.Expr)
 		f.vars = f.vars[:len(f.vars)-1]
 		return v
@@ -124,7 +124,7 @@ func (f *flow) walk(n ast.Node) *abstract {
 		f.walk(n.Cond)
 		return f.bound(n, either(f.walk(n.Exp1), f.walk(n.Exp2)))
 	case *ast.ArrayNode:
-		v := &abstract{kinds: kindList, list: []*abstract{}}
+		v := &abstract{kinds: shapeList, list: []*abstract{}}
 		for _, x := range n.Nodes {
 			v.list = append(v.list, f.walk(x))
 		}
@@ -141,7 +141,7 @@ func (f *flow) walk(n ast.Node) *abstract {
 		}
 		return f.opaque(n, "a call", anyValue, all...)
 	}
-	return anything("", "it cannot be followed")
+	return anyInput("", "it cannot be followed")
 }
 
 func (f *flow) identifier(n *ast.IdentifierNode) *abstract {
@@ -151,7 +151,7 @@ func (f *flow) identifier(n *ast.IdentifierNode) *abstract {
 		}
 	}
 	if n.Value != "input" {
-		return anything(n.Value, "it cannot be followed")
+		return anyInput(n.Value, "it cannot be followed")
 	}
 	for name := range f.inputs {
 		f.reads[name] = true
@@ -161,7 +161,7 @@ func (f *flow) identifier(n *ast.IdentifierNode) *abstract {
 
 // root is the whole input.
 func (f *flow) root() *abstract {
-	v := &abstract{kinds: kindObject, fields: map[string]*abstract{}, path: "input"}
+	v := &abstract{kinds: shapeObject, fields: map[string]*abstract{}, path: "input"}
 	for name := range f.inputs {
 		v.fields[name] = f.input(name)
 	}
@@ -172,14 +172,14 @@ func (f *flow) input(name string) *abstract {
 	in := f.inputs[name]
 	v := ofSchema(in.doc, "input."+name, 0)
 	if in.optional && !in.hasDefault {
-		v = either(v, &abstract{kinds: kindNil})
+		v = either(v, &abstract{kinds: shapeNil})
 	}
 	return v
 }
 
 func (f *flow) pointer(n *ast.PointerNode) *abstract {
 	if len(f.elements) == 0 {
-		return anything("", "it cannot be followed")
+		return anyInput("", "it cannot be followed")
 	}
 	top := f.elements[len(f.elements)-1]
 	switch n.Name {
@@ -190,9 +190,9 @@ func (f *flow) pointer(n *ast.PointerNode) *abstract {
 			return top.acc
 		}
 	case "index":
-		return &abstract{kinds: kindNumber, texts: []text{{{level: levelNumber, name: "#index"}}}}
+		return &abstract{kinds: shapeNumber, texts: []text{{{level: levelNumber, name: "#index"}}}}
 	}
-	return anything("#"+n.Name, "it cannot be followed")
+	return anyInput("#"+n.Name, "it cannot be followed")
 }
 
 // member reads a field or an element.
@@ -227,7 +227,7 @@ func (f *flow) unknown(at ast.Node, path, name string, known []string) *abstract
 		f.refuse(at, "%s has no %q", path, name)
 		f.problem.Suggestion = nearest(name, known)
 	}
-	return anything("", "")
+	return anyInput("", "")
 }
 
 func (f *flow) field(at ast.Node, v *abstract, name string) *abstract {
@@ -237,7 +237,7 @@ func (f *flow) field(at ast.Node, v *abstract, name string) *abstract {
 	if v.any || v.rest != nil {
 		return v.inside()
 	}
-	if v.path != "" && v.kinds&^kindNil == kindObject {
+	if v.path != "" && v.kinds&^shapeNil == shapeObject {
 		return f.unknown(at, v.path, name, sortedNames(v.fields))
 	}
 	return v.inside()
@@ -251,11 +251,11 @@ func (f *flow) element(v *abstract, index ast.Node) *abstract {
 }
 
 func (f *flow) object(n *ast.MapNode) *abstract {
-	v := &abstract{kinds: kindObject, fields: map[string]*abstract{}}
+	v := &abstract{kinds: shapeObject, fields: map[string]*abstract{}}
 	for _, x := range n.Pairs {
 		pair, ok := x.(*ast.PairNode)
 		if !ok {
-			return anything("", "it cannot be followed")
+			return anyInput("", "it cannot be followed")
 		}
 		value := f.walk(pair.Value)
 		if key, ok := pair.Key.(*ast.StringNode); ok {
@@ -277,7 +277,7 @@ func (f *flow) binary(n *ast.BinaryNode) *abstract {
 	case "+":
 		return f.plus(n, x, y)
 	case "-", "*", "/", "%", "**", "^":
-		if (x.kinds|y.kinds)&kindOther != 0 && !x.any && !y.any {
+		if (x.kinds|y.kinds)&shapeOther != 0 && !x.any && !y.any {
 			return f.opaque(n, n.Operator, anyValue, x, y)
 		}
 		out := f.number(x, y)
@@ -286,9 +286,9 @@ func (f *flow) binary(n *ast.BinaryNode) *abstract {
 		}
 		return out
 	case "??":
-		return f.bound(n, either(x.of(x.kinds&^kindNil), y))
+		return f.bound(n, either(x.of(x.kinds&^shapeNil), y))
 	case "..":
-		return &abstract{kinds: kindList, rest: f.number(x, y)}
+		return &abstract{kinds: shapeList, rest: f.number(x, y)}
 	}
 	return truthOf() // and, or, comparisons, tests
 }
@@ -297,37 +297,37 @@ func (f *flow) binary(n *ast.BinaryNode) *abstract {
 func (f *flow) plus(n ast.Node, x, y *abstract) *abstract {
 	both := x.kinds & y.kinds
 	out := &abstract{}
-	if both&kindText != 0 {
+	if both&shapeText != 0 {
 		out = either(out, f.paste(n, x, y))
 	}
-	if both&kindNumber != 0 {
+	if both&shapeNumber != 0 {
 		sum := f.number(x, y)
 		sum.texts[0][0].negative = negative(x) || negative(y)
 		out = either(out, sum)
 	}
-	if both&kindList != 0 {
+	if both&shapeList != 0 {
 		if x.list != nil && y.list != nil && len(x.list)+len(y.list) <= maxTexts {
-			out = either(out, &abstract{kinds: kindList, list: append(append([]*abstract{}, x.list...), y.list...)})
+			out = either(out, &abstract{kinds: shapeList, list: append(append([]*abstract{}, x.list...), y.list...)})
 		} else {
-			out = either(out, &abstract{kinds: kindList, rest: either(x.inside(), y.inside())})
+			out = either(out, &abstract{kinds: shapeList, rest: either(x.inside(), y.inside())})
 		}
 	}
-	if (x.kinds|y.kinds)&kindOther != 0 && !x.any && !y.any {
-		out = either(out, f.opaque(n, "+", kindOther, x, y))
+	if (x.kinds|y.kinds)&shapeOther != 0 && !x.any && !y.any {
+		out = either(out, f.opaque(n, "+", shapeOther, x, y))
 	}
 	if out.kinds == 0 {
 		switch text, number := x, y; {
-		case y.kinds&kindText != 0:
+		case y.kinds&shapeText != 0:
 			text, number = y, x
 			fallthrough
 		default:
-			if text.kinds&kindText != 0 && number.kinds&kindNumber != 0 {
+			if text.kinds&shapeText != 0 && number.kinds&shapeNumber != 0 {
 				f.refuse(n, "a text and a number cannot be added: write string(...) around the number")
 			} else {
 				f.refuse(n, "these two cannot be added")
 			}
 		}
-		return anything("", "")
+		return anyInput("", "")
 	}
 	return f.bound(n, out)
 }
@@ -353,12 +353,12 @@ func (f *flow) number(of ...*abstract) *abstract {
 			p.level, p.name = levelNumber, w.name
 		}
 	}
-	return &abstract{kinds: kindNumber, texts: []text{{p}}}
+	return &abstract{kinds: shapeNumber, texts: []text{{p}}}
 }
 
 // opaque is what a function makes of values, of which only is known whether
 // the agent has a say in any.
-func (f *flow) opaque(at ast.Node, what string, kinds kindSet, of ...*abstract) *abstract {
+func (f *flow) opaque(at ast.Node, what string, kinds shapes, of ...*abstract) *abstract {
 	var worst piece
 	for _, v := range of {
 		f.settle(at, v)
@@ -368,13 +368,13 @@ func (f *flow) opaque(at ast.Node, what string, kinds kindSet, of ...*abstract) 
 	}
 	if worst.level == levelFixed {
 		v := unknownFixed().of(kinds)
-		if kinds&(kindList|kindObject) != 0 {
+		if kinds&(shapeList|shapeObject) != 0 {
 			v.rest = unknownFixed()
 		}
 		return v
 	}
-	v := anything(worst.name, fmt.Sprintf("what %s makes of it may be any text", what))
-	v.kinds, v.any = kinds, kinds&(kindList|kindObject) != 0
+	v := anyInput(worst.name, fmt.Sprintf("what %s makes of it may be any text", what))
+	v.kinds, v.any = kinds, kinds&(shapeList|shapeObject) != 0
 	return v
 }
 
@@ -440,12 +440,12 @@ func (f *flow) paste(at ast.Node, parts ...*abstract) *abstract {
 		for _, before := range all {
 			for _, t := range texts {
 				if !f.step(at) {
-					return anything("", "")
+					return anyInput("", "")
 				}
 				pasted := append(append(text{}, before...), t...)
 				if len(pasted) > maxPieces {
 					f.refuse(at, "the text has more than %d pieces: what becomes of the input cannot be followed", maxPieces)
-					return anything("", "")
+					return anyInput("", "")
 				}
 				next = append(next, pasted)
 			}
@@ -459,7 +459,7 @@ func (f *flow) paste(at ast.Node, parts ...*abstract) *abstract {
 		all[i] = compact(t)
 		f.pasted(at, all[i])
 	}
-	return &abstract{kinds: kindText, texts: all}
+	return &abstract{kinds: shapeText, texts: all}
 }
 
 // compact joins literals that stand beside each other and drops empty ones.
@@ -482,8 +482,8 @@ func compact(t text) text {
 
 // cut is a part of a text, or of a list.
 func (f *flow) cut(at ast.Node, v *abstract) *abstract {
-	out := &abstract{kinds: v.kinds & (kindText | kindList | kindNil), any: v.any}
-	if v.kinds&kindText != 0 {
+	out := &abstract{kinds: v.kinds & (shapeText | shapeList | shapeNil), any: v.any}
+	if v.kinds&shapeText != 0 {
 		for _, t := range v.texts {
 			p := t.worst()
 			switch {
@@ -497,7 +497,7 @@ func (f *flow) cut(at ast.Node, v *abstract) *abstract {
 			out.texts = append(out.texts, text{p})
 		}
 	}
-	if v.kinds&kindList != 0 {
+	if v.kinds&shapeList != 0 {
 		out.rest = v.inside()
 	}
 	return out
@@ -505,7 +505,7 @@ func (f *flow) cut(at ast.Node, v *abstract) *abstract {
 
 // eachLiteral changes the literals of a text, piece by piece.
 func eachLiteral(v *abstract, change func(string) string) *abstract {
-	out := &abstract{kinds: v.kinds & (kindText | kindNil), texts: make([]text, len(v.texts))}
+	out := &abstract{kinds: v.kinds & (shapeText | shapeNil), texts: make([]text, len(v.texts))}
 	for i, t := range v.texts {
 		out.texts[i] = append(text{}, t...)
 		for j := range t {

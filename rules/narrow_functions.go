@@ -9,7 +9,7 @@ import (
 // builtin follows a call of one of expr's own functions.
 func (f *flow) builtin(n *ast.BuiltinNode) *abstract {
 	if len(n.Arguments) == 0 {
-		return unknownFixed().of(kindOther) // now()
+		return unknownFixed().of(shapeOther) // now()
 	}
 	if v, ok := f.loop(n); ok {
 		return v
@@ -17,14 +17,14 @@ func (f *flow) builtin(n *ast.BuiltinNode) *abstract {
 	if n.Name == "get" && len(n.Arguments) == 2 {
 		m := &ast.MemberNode{Node: n.Arguments[0], Property: n.Arguments[1]}
 		m.SetLocation(n.Location())
-		return either(f.member(m), &abstract{kinds: kindNil})
+		return either(f.member(m), &abstract{kinds: shapeNil})
 	}
 	args := make([]*abstract, len(n.Arguments))
 	for i, a := range n.Arguments {
 		args[i] = f.walk(a)
 	}
 	if f.problem != nil {
-		return anything("", "")
+		return anyInput("", "")
 	}
 	v := args[0]
 	switch n.Name {
@@ -35,7 +35,7 @@ func (f *flow) builtin(n *ast.BuiltinNode) *abstract {
 		size.texts[0][0].negative = false
 		return size
 	case "abs":
-		if v.kinds == kindNumber {
+		if v.kinds == shapeNumber {
 			size := f.number(args...)
 			size.texts[0][0].negative = false
 			return size
@@ -47,12 +47,12 @@ func (f *flow) builtin(n *ast.BuiltinNode) *abstract {
 	case "sum", "mean", "median", "max", "min":
 		for _, a := range args {
 			if !numeric(a, 0) {
-				return f.opaque(n, n.Name+"()", anyValue&^(kindText|kindList|kindObject), args...)
+				return f.opaque(n, n.Name+"()", anyValue&^(shapeText|shapeList|shapeObject), args...)
 			}
 		}
 		return f.number(args...)
 	case "type":
-		return unknownFixed().of(kindText)
+		return unknownFixed().of(shapeText)
 	case "string":
 		return f.spell(n, v)
 	case "upper", "lower":
@@ -66,20 +66,20 @@ func (f *flow) builtin(n *ast.BuiltinNode) *abstract {
 	case "trim", "trimPrefix", "trimSuffix":
 		return f.cut(n, v)
 	case "split", "splitAfter":
-		return &abstract{kinds: kindList, rest: f.cut(n, v)}
+		return &abstract{kinds: shapeList, rest: f.cut(n, v)}
 	case "replace":
 		return f.replace(n, args)
 	case "repeat":
 		if f.tainted(n, v) {
 			return f.paste(n, v, v)
 		}
-		return unknownFixed().of(kindText)
+		return unknownFixed().of(shapeText)
 	case "join":
 		return f.joined(n, args)
 	case "concat":
 		out := args[0]
 		for _, a := range args[1:] {
-			out = f.plus(n, out.of(kindList), a.of(kindList))
+			out = f.plus(n, out.of(shapeList), a.of(shapeList))
 		}
 		return out
 	case "first":
@@ -93,37 +93,37 @@ func (f *flow) builtin(n *ast.BuiltinNode) *abstract {
 		}
 		return v.inside()
 	case "take", "sort", "reverse", "uniq", "values":
-		return &abstract{kinds: kindList, rest: v.inside()}
+		return &abstract{kinds: shapeList, rest: v.inside()}
 	case "flatten":
-		return &abstract{kinds: kindList, rest: f.leaves(n, v)}
+		return &abstract{kinds: shapeList, rest: f.leaves(n, v)}
 	case "keys", "toPairs":
-		key := unknownFixed().of(kindText)
+		key := unknownFixed().of(shapeText)
 		if v.any || v.rest != nil {
-			key = anything(v.path, "it is a name in an object that the agent gives")
+			key = anyInput(v.path, "it is a name in an object that the agent gives")
 		}
 		if n.Name == "keys" {
-			return &abstract{kinds: kindList, rest: key}
+			return &abstract{kinds: shapeList, rest: key}
 		}
-		return &abstract{kinds: kindList, rest: &abstract{kinds: kindList, list: []*abstract{key, v.inside()}}}
+		return &abstract{kinds: shapeList, rest: &abstract{kinds: shapeList, list: []*abstract{key, v.inside()}}}
 	case "fromPairs":
 		if f.tainted(n, v) {
 			f.refuse(n, "what fromPairs() makes of an input cannot be followed: write the object out, as {\"name\": input.x}")
 		}
-		return &abstract{kinds: kindObject, rest: unknownFixed()}
+		return &abstract{kinds: shapeObject, rest: unknownFixed()}
 	case "toJSON":
-		return f.opaque(n, n.Name+"()", kindText, args...)
+		return f.opaque(n, n.Name+"()", shapeText, args...)
 	case "toBase64", "fromBase64":
-		return f.opaque(n, n.Name+"()", kindText, args...)
+		return f.opaque(n, n.Name+"()", shapeText, args...)
 	case "date", "duration", "timezone", "now":
-		return f.opaque(n, n.Name+"()", kindOther, args...)
+		return f.opaque(n, n.Name+"()", shapeOther, args...)
 	}
 	return f.opaque(n, n.Name+"()", anyValue, args...)
 }
 
 // numeric reports whether only numbers are added up, and no durations.
 func numeric(v *abstract, depth int) bool {
-	if depth > 16 || v.any || v.kinds&kindOther != 0 {
-		return depth <= 16 && v.any && v.kinds&kindOther == 0
+	if depth > 16 || v.any || v.kinds&shapeOther != 0 {
+		return depth <= 16 && v.any && v.kinds&shapeOther == 0
 	}
 	for _, e := range v.list {
 		if !numeric(e, depth+1) {
@@ -149,7 +149,7 @@ func (f *flow) loop(n *ast.BuiltinNode) (*abstract, bool) {
 		return f.reduce(n, list), true
 	}
 	if n.Name == "map" && list.list != nil && len(list.list) <= maxTexts && len(n.Arguments) > 1 {
-		out := &abstract{kinds: kindList, list: []*abstract{}}
+		out := &abstract{kinds: shapeList, list: []*abstract{}}
 		for _, e := range list.list {
 			out.list = append(out.list, f.predicate(n.Arguments[1], e, nil))
 		}
@@ -165,25 +165,25 @@ func (f *flow) loop(n *ast.BuiltinNode) (*abstract, bool) {
 	}
 	switch n.Name {
 	case "filter", "sortBy":
-		return &abstract{kinds: kindList, rest: element}, true
+		return &abstract{kinds: shapeList, rest: element}, true
 	case "map":
-		return &abstract{kinds: kindList, rest: given}, true
+		return &abstract{kinds: shapeList, rest: given}, true
 	case "find", "findLast":
-		return either(element, &abstract{kinds: kindNil}), true
+		return either(element, &abstract{kinds: shapeNil}), true
 	case "findIndex", "findLastIndex", "count":
 		v := f.number(list)
 		v.texts[0][0].negative = false
 		return v, true
 	case "sum":
 		if !numeric(given, 0) {
-			return f.opaque(n, "sum()", anyValue&^(kindText|kindList|kindObject), given), true
+			return f.opaque(n, "sum()", anyValue&^(shapeText|shapeList|shapeObject), given), true
 		}
 		return f.number(list, given), true
 	case "groupBy":
 		if f.tainted(n, given) {
 			f.refuse(n, "the agent would choose a name in the object that groupBy() makes")
 		}
-		return &abstract{kinds: kindObject, rest: &abstract{kinds: kindList, rest: element}}, true
+		return &abstract{kinds: shapeObject, rest: &abstract{kinds: shapeList, rest: element}}, true
 	}
 	return truthOf(), true
 }
@@ -198,7 +198,7 @@ func elementOf(list *abstract) *abstract {
 		out = either(out, e)
 	}
 	if out == nil {
-		return &abstract{kinds: kindNil}
+		return &abstract{kinds: shapeNil}
 	}
 	return out
 }
@@ -213,7 +213,7 @@ func (f *flow) predicate(n ast.Node, element, acc *abstract) *abstract {
 // reduce takes what was built up so far for anything, unless the inputs have
 // no part in it.
 func (f *flow) reduce(n *ast.BuiltinNode, list *abstract) *abstract {
-	acc := anything("#acc", "what reduce() builds up cannot be followed")
+	acc := anyInput("#acc", "what reduce() builds up cannot be followed")
 	if len(n.Arguments) > 2 {
 		f.walk(n.Arguments[2])
 	}
@@ -226,19 +226,19 @@ func (f *flow) leaves(at ast.Node, v *abstract) *abstract {
 		return v
 	}
 	in := elementOf(v)
-	if in.kinds&kindList == 0 {
+	if in.kinds&shapeList == 0 {
 		return in
 	}
-	out := in.of(in.kinds &^ kindList)
+	out := in.of(in.kinds &^ shapeList)
 	out.list = nil
 	return either(out, f.leaves(at, in))
 }
 
 // spell is string(v).
 func (f *flow) spell(at ast.Node, v *abstract) *abstract {
-	out := &abstract{kinds: kindText, texts: v.texts}
-	if v.kinds&kindOther != 0 && f.tainted(at, v) {
-		return f.opaque(at, "string()", kindText, v)
+	out := &abstract{kinds: shapeText, texts: v.texts}
+	if v.kinds&shapeOther != 0 && f.tainted(at, v) {
+		return f.opaque(at, "string()", shapeText, v)
 	}
 	if len(out.texts) == 0 {
 		out.texts = []text{{{}}}
@@ -265,7 +265,7 @@ func (f *flow) joined(n *ast.BuiltinNode, args []*abstract) *abstract {
 	// Of a list of any length, two elements show every neighbourhood.
 	e := elementOf(list)
 	pasted := f.paste(n, e, glue, e)
-	out := either(literalText(""), e.of(kindText))
+	out := either(literalText(""), e.of(shapeText))
 	out.any = false
 	return f.bound(n, either(out, pasted))
 }
@@ -274,7 +274,7 @@ func (f *flow) joined(n *ast.BuiltinNode, args []*abstract) *abstract {
 func (f *flow) replace(n *ast.BuiltinNode, args []*abstract) *abstract {
 	source, old, fresh := args[0], args[1], args[2]
 	if !f.tainted(n, source) && !f.tainted(n, old) && !f.tainted(n, fresh) {
-		return unknownFixed().of(kindText)
+		return unknownFixed().of(shapeText)
 	}
 	template, isLiteral := onlyLiteral(source)
 	what, known := onlyLiteral(old)
@@ -283,7 +283,7 @@ func (f *flow) replace(n *ast.BuiltinNode, args []*abstract) *abstract {
 	}
 	whole := len(source.texts) == 1 && len(source.texts[0]) == 1 && source.texts[0][0].level > levelFixed
 	if whole && !f.tainted(n, old) && !f.tainted(n, fresh) {
-		return f.opaque(n, "replace()", kindText, source)
+		return f.opaque(n, "replace()", shapeText, source)
 	}
 	for _, t := range source.texts {
 		if w := t.worst(); len(t) > 1 && w.level > levelFixed {
@@ -291,7 +291,7 @@ func (f *flow) replace(n *ast.BuiltinNode, args []*abstract) *abstract {
 		}
 	}
 	f.paste(n, source, fresh, old) // refused if any of them is free
-	return f.opaque(n, "replace()", kindText, args...)
+	return f.opaque(n, "replace()", shapeText, args...)
 }
 
 func onlyLiteral(v *abstract) (string, bool) {

@@ -52,11 +52,11 @@ func (f *flow) sink(at ast.Node, v *abstract, names []string) {
 	last := names[len(names)-1]
 	for _, t := range v.texts {
 		f.judge(at, t, last)
-		if w := t.worst(); len(t) == 1 && w.level == levelFree && !w.restricted && v.kinds&kindText != 0 && statementNames[plainName(last)] {
+		if w := t.worst(); len(t) == 1 && w.level == levelFree && !w.restricted && v.kinds&shapeText != 0 && statementNames[plainName(last)] {
 			f.refuse(at, "the agent would write the whole of %q: this narrows nothing. Write it out here and hand over parameters, or limit %s to an enum or a pattern", last, orInput(w.name))
 		}
 	}
-	if commandNames[plainName(last)] && (v.list != nil || v.rest != nil) && v.kinds&kindList != 0 {
+	if commandNames[plainName(last)] && (v.list != nil || v.rest != nil) && v.kinds&shapeList != 0 {
 		f.commandLine(at, v, last)
 	}
 	for _, e := range v.list {

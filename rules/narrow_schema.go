@@ -184,7 +184,7 @@ func (n *Narrowing) buildSchema() []byte {
 func ofSchema(v any, name string, depth int) *abstract {
 	doc, ok := v.(map[string]any)
 	if !ok || depth > 32 {
-		return anything(name, "its schema allows anything")
+		return anyInput(name, "its schema allows anything")
 	}
 	if _, ok := doc["const"]; ok {
 		return ofEnum([]any{doc["const"]}, name)
@@ -203,17 +203,17 @@ func ofSchema(v any, name string, depth int) *abstract {
 				return out
 			}
 		}
-		return anything(name, "its schema does not say its type")
+		return anyInput(name, "its schema does not say its type")
 	}
 	out := &abstract{}
 	for _, t := range types {
 		switch t {
 		case "null":
-			out.kinds |= kindNil
+			out.kinds |= shapeNil
 		case "boolean":
 			out = either(out, truthOf())
 		case "integer", "number":
-			out = either(out, &abstract{kinds: kindNumber, texts: []text{{{level: levelNumber, name: name, negative: !positive(doc)}}}})
+			out = either(out, &abstract{kinds: shapeNumber, texts: []text{{{level: levelNumber, name: name, negative: !positive(doc)}}}})
 		case "string":
 			out = either(out, ofText(doc, name))
 		case "array":
@@ -221,25 +221,25 @@ func ofSchema(v any, name string, depth int) *abstract {
 			if _, prefixed := doc["prefixItems"]; prefixed || !ok {
 				items = true
 			}
-			out = either(out, &abstract{kinds: kindList, rest: ofSchema(items, name+"[]", depth+1)})
+			out = either(out, &abstract{kinds: shapeList, rest: ofSchema(items, name+"[]", depth+1)})
 		case "object":
 			out = either(out, ofObject(doc, name, depth))
 		default:
-			return anything(name, "its schema does not say its type")
+			return anyInput(name, "its schema does not say its type")
 		}
 	}
 	return out
 }
 
 func ofObject(doc map[string]any, name string, depth int) *abstract {
-	out := &abstract{kinds: kindObject, fields: map[string]*abstract{}, path: name}
+	out := &abstract{kinds: shapeObject, fields: map[string]*abstract{}, path: name}
 	properties, _ := doc["properties"].(map[string]any)
 	for key, p := range properties {
 		out.fields[key] = ofSchema(p, name+"."+key, depth+1)
 	}
 	_, patterned := doc["patternProperties"]
 	if closed, ok := doc["additionalProperties"].(bool); !ok || closed || patterned {
-		out.rest = anything(name, "its schema does not close it")
+		out.rest = anyInput(name, "its schema does not close it")
 	}
 	return out
 }
@@ -250,17 +250,17 @@ func ofEnum(values []any, name string) *abstract {
 		one := &abstract{texts: []text{{{level: levelFixed, name: name}}}}
 		switch v.(type) {
 		case nil:
-			one = &abstract{kinds: kindNil}
+			one = &abstract{kinds: shapeNil}
 		case string:
-			one.kinds = kindText
+			one.kinds = shapeText
 		case bool:
-			one.kinds = kindBool
+			one.kinds = shapeBool
 		case int, float64, numeral:
-			one.kinds = kindNumber
+			one.kinds = shapeNumber
 		case []any:
-			one.kinds, one.rest = kindList, unknownFixed()
+			one.kinds, one.rest = shapeList, unknownFixed()
 		default:
-			one.kinds, one.rest = kindObject, unknownFixed()
+			one.kinds, one.rest = shapeObject, unknownFixed()
 		}
 		out = either(out, one)
 	}
@@ -311,7 +311,7 @@ func ofText(doc map[string]any, name string) *abstract {
 	} else if _, ok := doc["format"]; ok {
 		p.why = `it may be any text ("format" is not checked by anything)`
 	}
-	return &abstract{kinds: kindText, texts: []text{{p}}}
+	return &abstract{kinds: shapeText, texts: []text{{p}}}
 }
 
 const whyEmpty = "its pattern allows an empty text"
