@@ -143,10 +143,15 @@ func (c *condition) run(machine *vm.VM, env *environment) (bool, *RunError) {
 		}
 		return false, &RunError{Reason: "the condition is " + typeName(out) + ", not true or false"}
 	}
+	return false, runError(c.text, err)
+}
+
+// runError says what the machine's error is, without a value of the call.
+func runError(text string, err error) *RunError {
 	e := &RunError{Reason: "a value is missing or of a type that cannot be used here"}
 	var at *file.Error
 	if errors.As(err, &at) {
-		e.Offset = byteOffset(c.text, at.From)
+		e.Offset = byteOffset(text, at.From)
 		// Texts of the machine itself can hold values of the call and are not passed on.
 		var fault *fault
 		var conversion *runtime.TypeAssertionError
@@ -163,7 +168,7 @@ func (c *condition) run(machine *vm.VM, env *environment) (bool, *RunError) {
 			e.Reason = "it builds too many values"
 		}
 	}
-	return false, e
+	return e
 }
 
 // byteOffset turns expr's offset, in runes, into one in bytes.
