@@ -12,6 +12,9 @@ require (
 	github.com/rs/zerolog v1.35.1
 	github.com/santhosh-tekuri/jsonschema/v6 v6.0.3
 	github.com/spf13/cobra v1.10.2
+	github.com/sqlc-dev/marino v0.3.1
+	github.com/sqlc-dev/meyer v0.1.2
+	github.com/sqlc-dev/oliphant v0.2.0
 	go.yaml.in/yaml/v3 v3.0.6
 	golang.org/x/net v0.47.0
 	golang.org/x/sys v0.47.0
@@ -19,6 +22,7 @@ require (
 	golang.org/x/text v0.31.0
 	golang.org/x/time v0.15.0
 	modernc.org/sqlite v1.59.0
+	mvdan.cc/sh/v3 v3.12.0
 )
 
 require (
@@ -51,4 +55,5 @@ require (
 	modernc.org/libc v1.75.7 // indirect
 	modernc.org/mathutil v1.7.1 // indirect
 	modernc.org/memory v1.12.1 // indirect
+	google.golang.org/protobuf v1.36.12 // indirect
 )
