@@ -83,7 +83,7 @@ func compileLimit(path string, src Limit, report func(Problem)) *limit {
 		l.when = when
 	}
 	if src.Sum != "" {
-		sum, p := compileValue(src.Sum, "a number", "int", "float64")
+		sum, p := compileOperand(src.Sum, "a number", "int", "float64")
 		if p != nil {
 			p.Path = path + ".sum"
 			report(*p)
@@ -145,7 +145,7 @@ func (l *limit) compileBy(path, text string, report func(Problem)) (whom string)
 		l.byKind = "tool"
 		return " for this tool"
 	}
-	by, p := compileValue(text, "a string or a number", "string", "int", "float64")
+	by, p := compileOperand(text, "a string or a number", "string", "int", "float64")
 	if p != nil {
 		p.Path = path + ".by"
 		if p.Suggestion == "" {

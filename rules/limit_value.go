@@ -28,9 +28,9 @@ type value struct {
 	readsArgs bool
 }
 
-// compileValue does for a value what compileCondition does for a condition.
+// compileOperand does for a value what compileCondition does for a condition.
 // The kinds are those of reflect, and what says them in words.
-func compileValue(text, what string, kinds ...string) (*value, *Problem) {
+func compileOperand(text, what string, kinds ...string) (*value, *Problem) {
 	if len(text) > maxConditionBytes {
 		return nil, &Problem{Message: fmt.Sprintf("the expression is longer than %d bytes", maxConditionBytes)}
 	}
