@@ -17,7 +17,13 @@ const (
 )
 
 // A budget is what is left of the steps and bytes of one evaluation.
-type budget struct{ steps, bytes int }
+type budget struct {
+	steps, bytes int
+	run          *evaluation // nil in what is computed without a call
+}
+
+// fill gives the budget for one evaluation.
+func (b *budget) fill(steps, bytes int) { b.steps, b.bytes = steps, bytes }
 
 // A fault is why an evaluation ended. It never holds a value of the call.
 type fault struct{ reason string }

@@ -30,12 +30,16 @@ type environment struct {
 	Tool    toolEnv        `expr:"tool"`
 	Args    map[string]any `expr:"args"`
 	Session sessionEnv     `expr:"session"`
+	User    User           `expr:"user"`
+	Client  Client         `expr:"client"`
+	Result  resultValue    `expr:"result"` // in rules on results
 	Budget  *budget        `expr:"@budget"`
 }
 
 type toolEnv struct {
 	Name        string         `expr:"name"`
 	Server      string         `expr:"server"`
+	Labels      []string       `expr:"labels"`
 	Annotations annotationsEnv `expr:"annotations"`
 }
 
@@ -87,7 +91,7 @@ type condition struct {
 // compileCondition checks an expression as expr does, so that its messages
 // speak of what was written; then replaces everything in it that could run
 // without bound or give a silent wrong answer, and compiles the result.
-func compileCondition(text string) (*condition, *Problem) {
+func compileCondition(text string, on phase) (*condition, *Problem) {
 	if len(text) > maxConditionBytes {
 		return nil, &Problem{Message: fmt.Sprintf("the expression is longer than %d bytes", maxConditionBytes)}
 	}
@@ -96,11 +100,12 @@ func compileCondition(text string) (*condition, *Problem) {
 	}
 	config := conf.New(environment{})
 	config.MaxNodes = maxConditionNodes
+	config.Functions = declaredHelpers
 	tree, err := parser.ParseWithConfig(text, config)
 	if err != nil {
 		return nil, exprProblem(text, err)
 	}
-	scan := &scanner{text: text}
+	scan := &scanner{text: text, on: on}
 	scan.visit(tree.Node)
 	if scan.problem != nil {
 		return nil, scan.problem
@@ -134,7 +139,7 @@ func compileCondition(text string) (*condition, *Problem) {
 // run evaluates the condition. Only true and false are answers: expr itself
 // would take nil for false.
 func (c *condition) run(machine *vm.VM, env *environment) (bool, *RunError) {
-	*env.Budget = budget{steps: maxSteps, bytes: maxBytes}
+	env.Budget.fill(maxSteps, maxBytes)
 	machine.MemoryBudget = maxElements
 	out, err := machine.Run(c.program, env)
 	if err == nil {
@@ -189,9 +194,12 @@ var (
 
 // topLevel and fields are the names that a suggestion is taken from.
 var (
-	topLevel = []string{"tool", "args", "session"}
+	topLevel = []string{"tool", "args", "session", "user", "client", "result"}
 	fields   = map[string][]string{
-		"tool":             {"name", "server", "annotations"},
+		"tool":             {"name", "server", "labels", "annotations"},
+		"user":             {"subject", "groups", "claims"},
+		"client":           {"name", "version"},
+		"result":           {"text", "json", "isError"},
 		"tool.annotations": {"title", "readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint"},
 		"session":          {"labels", "calls", "started"},
 	}
@@ -210,7 +218,7 @@ func exprProblem(text string, err error) *Problem {
 	p.Message = plainTypes(at.Message)
 	if m := unknownName.FindStringSubmatch(at.Message); m != nil {
 		p.Message = fmt.Sprintf("unknown name %q", m[1])
-		p.Suggestion = nearest(m[1], append(builtinNames(), topLevel...))
+		p.Suggestion = nearest(m[1], append(append(builtinNames(), helperNames()...), topLevel...))
 	} else if m := unknownField.FindStringSubmatch(p.Message); m != nil {
 		p.Message = fmt.Sprintf("%s has no %q", m[1], m[2])
 		p.Suggestion = nearest(m[2], fields[m[1]])
@@ -219,7 +227,9 @@ func exprProblem(text string, err error) *Problem {
 }
 
 var plainTypeNames = strings.NewReplacer(
-	"rules.toolEnv", "tool", "rules.annotationsEnv", "tool.annotations", "rules.sessionEnv", "session",
+	"rules.User", "user", "rules.Client", "client", "rules.resultValue", "result",
+	"*inspect.URL", "url", "*inspect.IP", "ip", "*inspect.Email", "email", "[]inspect.Email", "emails", "inspect.Email", "email", "*inspect.Path", "path",
+	"*inspect.SQL", "sql", "*inspect.Shell", "shell", "rules.toolEnv", "tool", "rules.annotationsEnv", "tool.annotations", "rules.sessionEnv", "session",
 	"map[string]interface {}", "object", "[]interface {}", "list", "interface {}", "any value",
 	"[]string", "list of strings", "[]int", "list of integers", "time.Time", "time", "time.Duration", "duration",
 )

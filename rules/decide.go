@@ -6,6 +6,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/mcpfirewall/mcpfirewall/rules/provenance"
 )
 
 // Kind says what a [Capability] is.
@@ -38,7 +40,8 @@ type Capability struct {
 	Server      string
 	Name        string // the URI for a resource, the URI template for a template
 	Annotations []byte // a tool's annotations: a raw JSON object, or nil
-	InputSchema []byte // a tool's input schema: raw JSON, or nil; rules of this package do not depend on it
+	InputSchema []byte // a tool's input schema: raw JSON, or nil; only [Policy.Check] reads it
+	Dir         string // the server's working folder, where relative paths start; "" where it is unknown
 }
 
 // A Call is one use of a capability.
@@ -46,6 +49,9 @@ type Call struct {
 	Args    []byte // the arguments: a raw JSON object, or nil for none
 	Parsed  bool   // Args stand in a message that jsonrpc.Parse has read, and need no second look
 	Session Session
+	User    User
+	Client  Client
+	Knowledge
 }
 
 // Session is what rules may know of the session that a call belongs to.
@@ -90,6 +96,7 @@ func (e *RunError) Error() string {
 type rule struct {
 	path     string // "rules[2]"
 	name     string
+	on       phase
 	globs    []glob // in the order of the file
 	when     *condition
 	decision Decision // when the condition holds
@@ -98,6 +105,13 @@ type rule struct {
 
 func compileRule(path string, src Rule, report func(Problem)) *rule {
 	r := &rule{path: path, name: src.Name}
+	switch src.On {
+	case "", "call":
+	case "result":
+		r.on = onResult
+	default:
+		report(Problem{Path: path + ".on", Message: "it is call or result"})
+	}
 	if len(src.Tools) == 0 {
 		report(Problem{Path: path + ".tools", Message: `the rule names no tools; "*" names all of them`})
 	}
@@ -119,7 +133,7 @@ func compileRule(path string, src Rule, report func(Problem)) *rule {
 		report(Problem{Path: path + ".then", Message: "it is missing or unknown: it is ask or deny"})
 	}
 	if src.When != "" {
-		when, problem := compileCondition(src.When)
+		when, problem := compileCondition(src.When, r.on)
 		if problem != nil {
 			problem.Path = path + ".when"
 			report(*problem)
@@ -174,10 +188,15 @@ func (p *Policy) index() {
 // An Entry is everything in a policy that speaks of one capability. It never
 // changes and is safe for concurrent use.
 type Entry struct {
-	base  *Decision
-	rules []*rule
+	base    *Decision
+	rules   []*rule // on calls
+	results []*rule // on results
+	limits  []*limit
+	labels  []string
+	seen    provenance.Observation
 
 	name, server string
+	dir          string
 	annotations  []byte
 	once         sync.Once
 	tool         toolEnv // once it was asked for: most tools of most servers are never called
@@ -185,7 +204,7 @@ type Entry struct {
 
 func (e *Entry) toolEnv() toolEnv {
 	e.once.Do(func() {
-		e.tool = toolEnv{Name: e.name, Server: e.server, Annotations: readAnnotations(e.annotations)}
+		e.tool = toolEnv{Name: e.name, Server: e.server, Labels: e.labels, Annotations: readAnnotations(e.annotations)}
 	})
 	return e.tool
 }
@@ -194,9 +213,15 @@ func (e *Entry) toolEnv() toolEnv {
 // JSON must not be changed afterwards.
 func (p *Policy) Bind(c Capability) *Entry {
 	sub := newSubject(c.Server, c.Name)
-	e := &Entry{base: p.of(c.Kind).base(&sub)}
+	e := &Entry{base: p.of(c.Kind).base(&sub), name: c.Name, server: c.Server, dir: c.Dir, annotations: c.Annotations}
+	e.labels, e.seen = p.labelsOf(c, &sub)
 	if c.Kind != Tool || e.base.Action == Deny {
 		return e
+	}
+	for _, l := range p.limits {
+		if l.names(&sub) {
+			e.limits = append(e.limits, l)
+		}
 	}
 	var few [32]int
 	matching := few[:0]
@@ -211,11 +236,14 @@ func (p *Policy) Bind(c Capability) *Entry {
 		return e
 	}
 	slices.Sort(matching)
-	e.rules = make([]*rule, len(matching))
-	for k, i := range matching {
-		e.rules[k] = p.rules[i]
+	e.rules = make([]*rule, 0, len(matching))
+	for _, i := range matching {
+		if p.rules[i].on == onResult {
+			e.results = append(e.results, p.rules[i])
+		} else {
+			e.rules = append(e.rules, p.rules[i])
+		}
 	}
-	e.name, e.server, e.annotations = c.Name, c.Server, c.Annotations
 	return e
 }
 
@@ -242,12 +270,49 @@ func (e *Entry) Decide(c Call) Decision {
 	if e.base.Action == Deny || len(e.rules) == 0 {
 		return *e.base
 	}
-	decision, byRule := *e.base, false
 	run := newEvaluation(e, c)
 	defer run.release()
+	return e.tighten(run, *e.base, e.rules)
+}
+
+// Charges is what the limits take for a call that the patterns and rules let pass, or ask
+// about. The decision is Deny where a limit cannot be evaluated, and Allow otherwise.
+func (e *Entry) Charges(c Call, who Owner) (Charges, Decision) {
+	if len(e.limits) == 0 {
+		return Charges{}, Decision{Action: Allow}
+	}
+	run := newEvaluation(e, c)
+	defer run.release()
+	return chargesOf(run, e.limits, who)
+}
+
+// Judges reports whether there are rules on this capability's results.
+func (e *Entry) Judges() bool { return len(e.results) > 0 }
+
+// DecideResult decides on what a call brought, an MCP result object: Allow relays it, Deny
+// withholds it, Ask lets a person decide.
+func (e *Entry) DecideResult(c Call, result []byte) Decision {
+	allow := Decision{Action: Allow}
+	if len(e.results) == 0 {
+		return allow
+	}
+	run := newEvaluation(e, c)
+	defer run.release()
+	var err error
+	if run.result, _, err = readResult(result); err != nil {
+		failed := e.results[0].failed
+		failed.Failed = &RunError{Rule: failed.Rule, Reason: "the result cannot be read"}
+		return failed
+	}
+	return e.tighten(run, allow, e.results)
+}
+
+// tighten evaluates rules.
+func (e *Entry) tighten(run *evaluation, decision Decision, rules []*rule) Decision {
+	byRule := false
 	// Rules that deny come first. The ones that ask are all evaluated, even once
 	// one of them holds: if another fails, that denies.
-	for _, r := range e.rules {
+	for _, r := range rules {
 		holds := true
 		if r.when != nil {
 			var err *RunError

@@ -14,6 +14,8 @@ type evaluation struct {
 	entry *Entry
 	call  Call
 
+	result resultValue // in rules on results
+
 	checked bool       // the arguments were looked at
 	invalid string     // why the arguments cannot be used, if they cannot
 	members []argument // the arguments, in their order; unused once all is set
@@ -80,7 +82,8 @@ func (v *evaluation) direct(c *condition) (holds, ok bool) {
 			holds, ok = false, false
 		}
 	}()
-	v.budget = budget{steps: directSteps, bytes: directBytes}
+	v.budget.run = v
+	v.budget.fill(directSteps, directBytes)
 	v.stack = v.stack[:0]
 	holds, err := c.direct.truth(v)
 	return holds, err == nil
@@ -90,6 +93,7 @@ func (v *evaluation) direct(c *condition) (holds, ok bool) {
 func (v *evaluation) environment() *environment {
 	if !v.hasEnv {
 		v.hasEnv = true
+		v.budget.run = v
 		v.env = environment{
 			Tool: v.entry.toolEnv(),
 			Args: noArgs,
@@ -98,6 +102,7 @@ func (v *evaluation) environment() *environment {
 				Calls:   v.call.Session.Calls,
 				Started: v.call.Session.Started,
 			},
+			User: v.call.User, Client: v.call.Client, Result: v.result,
 			Budget: &v.budget,
 		}
 		if v.env.Session.Labels == nil {

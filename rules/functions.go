@@ -57,6 +57,9 @@ func init() {
 		"bitshl":  shift("bitshl"), "bitshr": shift("bitshr"), "bitushr": shift("bitushr"),
 		"bitnot": bitnot,
 	}
+	for name, h := range helpers {
+		functions[name] = h.call
+	}
 	guardedFunctions = makeFunctions()
 }
 
@@ -144,6 +147,8 @@ func method(b *budget, args []any) (any, error) {
 		}
 	}
 	switch v := receiver.(type) {
+	case map[string]any:
+		return testMethod(b, v, name, rest)
 	case time.Time:
 		if len(rest) == 0 {
 			switch name {

@@ -18,6 +18,7 @@ import (
 type scanner struct {
 	text      string
 	nodes     int
+	on        phase
 	readsArgs bool
 	problem   *Problem
 }
@@ -41,6 +42,8 @@ func (s *scanner) visit(n ast.Node) {
 		switch {
 		case n.Value == "args":
 			s.readsArgs = true
+		case n.Value == "result" && s.on == onCall:
+			s.refuse(n, "there is no result before the call: a rule that reads it says `on: result`")
 		case n.Value == "$env":
 			s.refuse(n, "$env is not available in rules")
 		case builtin.Index[n.Value] > 0 || n.Value == builtin.Names[0]:
@@ -113,7 +116,7 @@ func (s *scanner) call(n *ast.CallNode) {
 			s.refuse(n, "only a method that is named literally can be called")
 			return
 		}
-		if !methods[name.Value] {
+		if !methods[name.Value] && !testMethods[name.Value] {
 			s.refuse(callee.Property, "there is no method %q for rules", name.Value)
 			return
 		}
@@ -183,6 +186,9 @@ func (g *guard) Visit(node *ast.Node) {
 			}
 		}
 	case *ast.CallNode:
+		if callee, ok := n.Callee.(*ast.IdentifierNode); ok && helpers[callee.Value].call != nil {
+			*node = guarded(n, callee.Value, n.Arguments...)
+		}
 		if callee, ok := n.Callee.(*ast.MemberNode); ok {
 			name := callee.Property
 			optional := &ast.BoolNode{Value: callee.Optional}

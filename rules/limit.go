@@ -75,7 +75,7 @@ func compileLimit(path string, src Limit, report func(Problem)) *limit {
 		problem("then", "it is missing or unknown: it is ask or deny")
 	}
 	if src.When != "" {
-		when, p := compileCondition(src.When)
+		when, p := compileCondition(src.When, onCall)
 		if p != nil {
 			p.Path = path + ".when"
 			report(*p)

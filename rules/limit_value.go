@@ -39,6 +39,7 @@ func compileOperand(text, what string, kinds ...string) (*value, *Problem) {
 	}
 	config := conf.New(environment{})
 	config.MaxNodes = maxConditionNodes
+	config.Functions = declaredHelpers
 	tree, err := parser.ParseWithConfig(text, config)
 	if err != nil {
 		return nil, exprProblem(text, err)
@@ -84,7 +85,7 @@ func (v *evaluation) evalValue(x *value) (any, *RunError) {
 	if x.readsArgs {
 		env.Args = v.allArgs()
 	}
-	*env.Budget = budget{steps: maxSteps, bytes: maxBytes}
+	env.Budget.fill(maxSteps, maxBytes)
 	v.machine.MemoryBudget = maxElements
 	out, err := v.machine.Run(x.program, env)
 	if err != nil {

@@ -145,6 +145,7 @@ func compileNarrow(path string, src Narrow, report func(Problem)) *Narrowing {
 	if failed {
 		return nil // what the expressions read is not known
 	}
+	n.compileSchema(fail)
 	n.compileArgs(src.Args, fail)
 	if src.Output != "" {
 		output, problem := compileValue(src.Output, resultScope{}, nil)
@@ -156,12 +157,6 @@ func compileNarrow(path string, src Narrow, report func(Problem)) *Narrowing {
 		}
 	}
 	if failed {
-		return nil
-	}
-	n.rawSchema = n.buildSchema()
-	var err error
-	if n.schema, err = schema.Compile(n.rawSchema); err != nil {
-		fail(Problem{Message: err.Error()}, ".input")
 		return nil
 	}
 	return n
@@ -221,7 +216,7 @@ func (n *Narrowing) compileArgs(args map[string]string, fail func(Problem, strin
 }
 
 // InputSchema is the schema of the specific tool's arguments: raw JSON, closed
-// to any that it does not name.
+// to any that it does not name. It must not be changed.
 func (n *Narrowing) InputSchema() []byte { return n.rawSchema }
 
 // Arguments makes the arguments of the broad tool from those that the agent

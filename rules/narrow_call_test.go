@@ -251,6 +251,7 @@ func TestNarrowProblems(t *testing.T) {
 		{func(n *Narrow) {
 			n.Input = inputsOf("x", `{"$schema":"http://json-schema.org/draft-07/schema#","type":"string"}`)
 		}, ".input.x", "write out"},
+		{func(n *Narrow) { n.Input = inputsOf("x", `{"type":"string","x-mcp-header":"Secret"}`) }, ".input.x", "has no"},
 		{func(n *Narrow) { n.Input = inputsOf("x", `{"type":"integer","default":"a"}`) }, ".input.x", "the default"},
 		{func(n *Narrow) { n.Input = inputsOf("x", `{"type":"integer","optional":"yes"}`) }, ".input.x", "true or false"},
 		{func(n *Narrow) { n.Input = inputsOf("x", `{"type":"string"}`, "X", `{"type":"string"}`) }, ".input", "upper and lower case"},

@@ -84,9 +84,9 @@ func (f *flow) commandLine(at ast.Node, v *abstract, name string) {
 			if w.level > levelFixed && scriptOption.MatchString(after) {
 				f.refuse(at, "in %q, what follows %q is a script: %s cannot be a part of it", name, after, orInput(w.name))
 			}
-			if first := t[:min(1, len(t))]; !ended && first.worst().level == levelFree {
-				f.refuse(at, "in %q, %s could begin with - and be taken for an option: %s. Put '--' before it if the program knows that, "+
-					"or limit it in its schema to an enum, an integer, or a pattern such as ^[A-Za-z0-9_][A-Za-z0-9_.-]*$", name, orInput(w.name), w.why)
+			if first := t[:min(1, len(t))].worst(); !ended && (first.level == levelFree || first.negative) {
+				f.refuse(at, "in %q, %s could begin with - and be taken for an option. Put '--' before it if the program knows that, or limit it in its schema "+
+					"to an enum, an integer with a minimum of 0, or a pattern such as ^[A-Za-z0-9_][A-Za-z0-9_.-]*$", name, orInput(first.name))
 			}
 			after = literal
 			ended = ended || literal == "--"
@@ -101,28 +101,29 @@ func (f *flow) judge(at ast.Node, t text, name string) {
 	if len(t) < 2 || t.fixed() {
 		return
 	}
-	sql := isStatement(t, name)
+	plain := plainName(name)
+	statement := isStatement(t, plain)
 	for i, p := range t {
-		if p.level == levelFixed {
-			continue
-		}
 		before, after := t[:i].String(), t[i+1:].String()
-		if authority.MatchString(before) {
-			f.refuse(at, "%s would be a part of the host of a URL, which decides where the call goes: limit it to an enum", orInput(p.name))
-		}
-		if !sql {
-			continue
-		}
 		switch {
-		case p.level == levelWord && !quoted(before, after):
+		case p.level == levelFixed:
+		case authority.MatchString(before):
+			f.refuse(at, "%s would be a part of the host of a URL, which decides where the call goes: limit it to an enum", orInput(p.name))
+		case p.level == levelWord && statement && !quoted(before, after):
 			f.refuse(at, "%s would be pasted into what looks like a statement, where a word can be a name or a keyword: hand it over as a parameter, "+
 				"or limit it in its schema to an enum or an integer, or put it between '...'", orInput(p.name))
-		case p.level == levelNumber && p.negative:
-			f.refuse(at, "%s would be pasted into what looks like a statement, where a - before a number can begin a comment: hand it over as a parameter, "+
-				"or give its schema a minimum of 0", orInput(p.name))
+		case p.level == levelWord && queryNames[plain] && alone.MatchString(before):
+			f.refuse(at, "%s would stand alone in %q, where a word such as OR or NOT can be an operator: put what it belongs to right before it (label:), "+
+				"or limit it to an enum", orInput(p.name), name)
+		case p.level == levelNumber && p.negative && (statement || statementNames[plain] || commandNames[plain]):
+			f.refuse(at, "%s would be pasted into what looks like a statement or command, where a - before a number can begin a comment or an option: "+
+				"hand it over as a parameter, or give its schema a minimum of 0", orInput(p.name))
 		}
 	}
 }
+
+// alone matches a text after which a word stands by itself.
+var alone = regexp.MustCompile(`(^|[\s(|&])$`)
 
 // authority matches a text that ends in the host of a URL.
 var authority = regexp.MustCompile(`(?s)(://|^//)[^/?#]*$`)
@@ -136,7 +137,7 @@ func quoted(before, after string) bool {
 var (
 	statementNames = nameSetOf("sql", "statement", "stmt", "command", "cmd", "commandline", "shell", "script", "bash", "powershell", "code")
 	commandNames   = nameSetOf("command", "cmd", "commandline", "args", "argv", "arguments")
-	queryNames     = nameSetOf("sql", "statement", "stmt", "query", "querystring", "where", "filter", "condition", "predicate", "soql", "jql", "cql", "kql", "cypher", "sparql")
+	queryNames     = nameSetOf("sql", "statement", "stmt", "query", "querystring", "q", "search", "where", "filter", "condition", "predicate", "soql", "jql", "cql", "kql", "cypher", "sparql")
 
 	// sqlText matches what hardly is anything else; queryText also what is
 	// ordinary English, and is asked only of arguments that have such a name.
@@ -164,10 +165,11 @@ func plainName(name string) string {
 	}, name))
 }
 
-// isStatement reports whether a text looks like one of a query language.
-func isStatement(t text, name string) bool {
+// isStatement reports whether a text, of an argument whose plain name is given,
+// looks like one of a query language.
+func isStatement(t text, plain string) bool {
 	written := t.String()
-	switch plain := plainName(name); {
+	switch {
 	case plain == "sql" || plain == "statement" || plain == "stmt" || strings.HasSuffix(plain, "sql"):
 		return true
 	case queryNames[plain] && queryText.MatchString(written):

@@ -53,20 +53,34 @@ func compileInput(raw []byte) (*narrowInput, *Problem) {
 	if in.raw, err = appendValue(nil, doc, maxBytes); err != nil {
 		return nil, &Problem{Message: err.Error()}
 	}
-	compiled, err := schema.Compile(in.raw)
-	if err != nil {
-		return nil, &Problem{Message: err.Error()}
-	}
 	if in.fallback, in.hasDefault = doc["default"]; in.hasDefault {
 		text, err := appendValue(nil, in.fallback, maxBytes)
 		if err == nil {
-			err = compiled.Validate(text)
+			err = schema.Lazy(in.raw).Validate(text)
 		}
 		if err != nil {
 			return nil, &Problem{Message: fmt.Sprintf("the default is not what the schema allows: %v", err)}
 		}
 	}
 	return in, nil
+}
+
+// compileSchema compiles the schemas of the inputs as one, and each by itself
+// only to say which of them is wrong.
+func (n *Narrowing) compileSchema(fail func(Problem, string)) {
+	n.rawSchema = n.buildSchema()
+	var err error
+	if n.schema, err = schema.Compile(n.rawSchema); err == nil {
+		return
+	}
+	below := ".input"
+	for _, name := range n.names {
+		if _, wrong := schema.Compile(n.inputs[name].raw); wrong != nil {
+			below, err = ".input."+name, wrong
+			break
+		}
+	}
+	fail(Problem{Message: err.Error()}, below)
 }
 
 // typed reports whether a schema limits the JSON types of a value.
@@ -141,7 +155,7 @@ func checkKeywords(v any, depth int) *Problem {
 			}
 		case plainShape:
 		default:
-			if strings.HasPrefix(name, "x-") {
+			if strings.HasPrefix(name, "x-") && !strings.HasPrefix(name, "x-mcp-") { // which make headers of arguments
 				continue
 			}
 			p := &Problem{Message: fmt.Sprintf("a schema has no %q here", name), Suggestion: nearest(name, sortedNames(keywords))}

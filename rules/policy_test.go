@@ -406,7 +406,7 @@ func FuzzDirect(f *testing.F) {
 		f.Add(conditions[i%len(conditions)], []byte(c))
 	}
 	f.Fuzz(func(t *testing.T, when string, args []byte) {
-		c, problem := compileCondition(when)
+		c, problem := compileCondition(when, onCall)
 		if problem != nil || strings.Count(when, "now") > 1 { // two evaluations see two times
 			return
 		}

@@ -81,6 +81,7 @@ type Patterns struct {
 type Rule struct {
 	Name    string   // unique; reported with the decision
 	Tools   []string // patterns as in [Patterns]; they ignore case, since a rule only tightens
+	On      string   // "call", also if empty, or "result": then it judges what a call brought
 	When    string   // an expr expression of type bool; empty means always
 	Then    Action   // Ask or Deny
 	Message string   // for the agent; a general one is used where this is empty
@@ -92,7 +93,18 @@ type Source struct {
 	Resources Patterns // for resources and resource templates
 	Prompts   Patterns
 	Rules     []Rule
+	Limits    []Limit
+	Narrow    []Narrow
+	Labels    []Label
 }
+
+// A phase is when a rule is judged.
+type phase uint8
+
+const (
+	onCall phase = iota
+	onResult
+)
 
 // A Problem is one thing that is wrong with a [Source].
 type Problem struct {
@@ -125,7 +137,10 @@ func (ps Problems) Error() string {
 // concurrent use.
 type Policy struct {
 	tools, resources, prompts patternSet
-	rules                     []*rule          // in the order in which they are evaluated
+	rules                     []*rule  // in the order in which they are evaluated
+	limits                    []*limit // likewise
+	narrowings                []*Narrowing
+	labels                    []label
 	byServer                  map[string][]int // indexes of rules that name this server (folded) literally
 	anyServer                 []int            // indexes of rules that may match several
 }
@@ -153,10 +168,24 @@ func Compile(src Source) (*Policy, error) {
 		}
 		p.rules = append(p.rules, compileRule(path, r, report))
 	}
+	for i, l := range src.Limits {
+		path := fmt.Sprintf("limits[%d]", i)
+		if l.Name == "" {
+			report(Problem{Path: path, Message: "a limit needs a name: decisions are reported by it"})
+		} else if _, ok := named[l.Name]; ok {
+			report(Problem{Path: path + ".name", Message: "the name is taken by a rule or another limit: names are unique, because decisions are reported by them"})
+		} else {
+			named[l.Name] = i
+		}
+		p.limits = append(p.limits, compileLimit(path, l, report))
+	}
+	p.narrowings = compileNarrows(src.Narrow, report)
+	p.labels = compileLabels(src.Labels, report)
 	if len(problems) > 0 {
 		return nil, problems
 	}
 	sortRules(p.rules)
+	sortLimits(p.limits)
 	p.index()
 	return p, nil
 }

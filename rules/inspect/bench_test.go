@@ -1,6 +1,9 @@
 package inspect
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 func BenchmarkParse(b *testing.B) {
 	base := b.TempDir()
@@ -53,6 +56,34 @@ func BenchmarkParse(b *testing.B) {
 				if _, err := p.Within(root); err != nil {
 					b.Fatal(err)
 				}
+			}
+		})
+	}
+}
+
+// The worst of what fits into the size limits.
+func BenchmarkParseHostile(b *testing.B) {
+	for _, bench := range []struct {
+		name  string
+		parse func() error
+	}{
+		{"url-escapes", func() error { _, err := ParseURL("http://a.com/" + strings.Repeat("%C3%A4", maxURL/6-4)); return err }},
+		{"url-idn", func() error {
+			_, err := ParseURL("http://" + strings.Repeat("äöüßйц漢", maxURL/20) + ".com/")
+			return err
+		}},
+		{"url-labels", func() error {
+			_, err := ParseURL("http://" + strings.Repeat("1-2-3.", 40) + "nip.io/")
+			return err
+		}},
+		{"emails", func() error { _, err := ParseEmails(strings.Repeat("a@b.co,", maxEmails/7-1) + "a@b.co"); return err }},
+		{"path", func() error { _, err := ParsePath(strings.Repeat("a/", maxNames-1), "/"); return err }},
+		{"path-dotdot", func() error { _, err := ParsePath("/"+strings.Repeat("usr/../", maxNames/2-1), ""); return err }},
+	} {
+		b.Run(bench.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				_ = bench.parse()
 			}
 		})
 	}

@@ -31,7 +31,11 @@ func ParseEmail(s string) (*Email, error) {
 	return &list[0], nil
 }
 
-// ParseEmails reads one or more addresses with commas between them, up to 64
+// maxAddresses is more than mail servers take in one message (RFC 5321 section
+// 4.5.3.1.8 asks for 100).
+const maxAddresses = 1000
+
+// ParseEmails reads up to 1000 addresses with commas between them, in up to 64
 // KiB. It reads a part of RFC 5322: no groups, comments, routes, quoted local
 // parts, address literals or encoded words, and nothing that looks like an
 // address in a display name, because mail programs read these differently and
@@ -54,6 +58,9 @@ func parseEmails(s string) ([]Email, error) {
 	}
 	var list []Email
 	for rest, more := s, true; more; {
+		if len(list) == maxAddresses {
+			return nil, fmt.Errorf("there are more than %d", maxAddresses)
+		}
 		var one string
 		var err error
 		if one, rest, more, err = cutAddress(rest); err != nil {

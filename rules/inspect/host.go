@@ -21,20 +21,8 @@ type host struct {
 
 // parseHost reads a host name or an IPv4 address.
 func parseHost(s string) (host, error) {
-	if strings.HasSuffix(s, ".") && !strings.HasSuffix(s, "..") {
-		s = s[:len(s)-1] // the root, which names the same host
-		if s == "" || endsInNumber(s) {
-			return host{}, errors.New("a final dot follows no name")
-		}
-	}
-	name, ascii := lower(s)
-	if !ascii || strings.Contains(name, "xn--") {
-		var err error
-		if name, err = toASCII(name); err != nil {
-			return host{}, err
-		}
-	}
-	if err := checkName(name); err != nil {
+	name, err := normalName(s)
+	if err != nil {
 		return host{}, err
 	}
 	if endsInNumber(name) {
@@ -50,6 +38,27 @@ func parseHost(s string) (host, error) {
 		h.domain = name[strings.LastIndexByte(rest, '.')+1:]
 	}
 	return h, nil
+}
+
+// normalName gives a host in lower case, in ASCII and without a final dot.
+func normalName(s string) (string, error) {
+	if len(s) > 4*maxName { // in any encoding; the work below grows with the square
+		return "", errLongName
+	}
+	if strings.HasSuffix(s, ".") && !strings.HasSuffix(s, "..") {
+		s = s[:len(s)-1] // the root, which names the same host
+		if s == "" || endsInNumber(s) {
+			return "", errors.New("a final dot follows no name")
+		}
+	}
+	name, ascii := lower(s)
+	if !ascii || strings.Contains(name, "xn--") {
+		var err error
+		if name, err = toASCII(name); err != nil {
+			return "", err
+		}
+	}
+	return name, checkName(name)
 }
 
 func addressHost(a netip.Addr) host {
@@ -68,18 +77,22 @@ func (h host) in(args []any) (bool, error) {
 	var ranges []netip.Prefix
 	found := false
 	for i, text := range list {
-		if p, err := parseRange(strings.Trim(text, "[]")); err == nil {
+		if strings.ContainsAny(text, ":/") || endsInNumber(text) {
+			p, err := parseRange(strings.Trim(text, "[]"))
+			if err != nil {
+				return false, fmt.Errorf("argument %d: %w", i+1, err)
+			}
 			ranges = append(ranges, p)
 			continue
 		}
 		below, wildcard := strings.CutPrefix(text, "*.")
-		d, err := parseHost(below)
-		if err != nil || d.ip != nil {
+		name, err := normalName(below)
+		if err != nil {
 			return false, fmt.Errorf("argument %d is neither a host name nor an address nor a CIDR", i+1)
 		}
 		if h.ip == nil {
-			sub := strings.HasSuffix(h.name, d.name) && len(h.name) > len(d.name) && h.name[len(h.name)-len(d.name)-1] == '.'
-			found = found || sub || !wildcard && h.name == d.name
+			above, sub := strings.CutSuffix(h.name, name)
+			found = found || sub && (strings.HasSuffix(above, ".") || above == "" && !wildcard)
 		}
 	}
 	if h.ip != nil {
@@ -107,6 +120,11 @@ func lower(s string) (out string, ascii bool) {
 	}, s), ascii
 }
 
+// maxName is the length of a host name in ASCII, without a final dot.
+const maxName = 253
+
+var errLongName = errors.New("it is longer than 253 characters")
+
 // checkName takes letters, digits, hyphens and underscores in labels of up to
 // 63 characters (RFC 1035 section 2.3.4), which is what DNS names of servers
 // consist of in practice.
@@ -114,8 +132,8 @@ func checkName(s string) error {
 	if s == "" {
 		return errors.New("it is empty")
 	}
-	if len(s) > 253 {
-		return errors.New("it is longer than 253 characters")
+	if len(s) > maxName {
+		return errLongName
 	}
 	start := 0
 	for i := 0; i <= len(s); i++ {

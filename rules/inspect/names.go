@@ -11,29 +11,28 @@ import (
 // flagsOfName tells what a host name says about where it leads. It asks no
 // resolver: a name that says nothing may still resolve to a private address.
 func flagsOfName(name string) flags {
-	var f flags
-	if loopbackNames[name] || anySuffix(name, loopbackNames) {
-		f.loopback = true
+	f := flags{metadata: metadataNames[name]}
+	service := false
+	for rest, ok := name, true; ok; _, rest, ok = strings.Cut(rest, ".") {
+		switch knownNames[rest] {
+		case toThisMachine:
+			f.loopback = true
+		case toLocalNetwork:
+			f.private = true
+		case toAddressInName:
+			service = true
+		}
 	}
-	if metadataNames[name] {
-		f.metadata = true
-	}
-	if loopback := anySuffix(name, addressServices); loopback || addressServices[name] {
-		// These answer with the address that the name holds, and with one of
-		// their choice if it holds none or several.
-		a, n := addressIn(name, true)
-		if n == 1 {
+	if service || strings.ContainsAny(name, "0123456789") {
+		a, n := addressIn(name, service)
+		if n > 0 {
 			f.join(look(a).flags)
-		} else {
-			f.private = true
 		}
-	} else if a, n := addressIn(name, false); n > 0 {
-		if g := look(a).flags; g.private || n > 1 {
-			f.join(g)
-			f.private = true
-		}
+		// A service answers with an address of its choice if the name holds none
+		// or several.
+		f.private = f.private || service && n != 1
 	}
-	if f.loopback || f.metadata || privateNames[name] || anySuffix(name, privateNames) {
+	if f.loopback || f.metadata {
 		f.private = true
 	}
 	if !f.private {
@@ -44,20 +43,6 @@ func flagsOfName(name string) flags {
 		f.private = !strings.Contains(name, ".") || !icann && !strings.Contains(suffix, ".")
 	}
 	return f
-}
-
-// anySuffix tells whether name is below one of the names in set.
-func anySuffix(name string, set map[string]bool) bool {
-	for {
-		_, rest, ok := strings.Cut(name, ".")
-		if !ok {
-			return false
-		}
-		if set[rest] {
-			return true
-		}
-		name = rest
-	}
 }
 
 // addressIn finds IPv4 addresses in a name, as four labels or as four numbers
@@ -117,34 +102,42 @@ func quad(parts []string) (netip.Addr, bool) {
 	return netip.AddrFrom4(b), true
 }
 
-func nameSet(names string) map[string]bool {
-	set := map[string]bool{}
-	for _, name := range strings.Fields(names) {
-		set[name] = true
-	}
-	return set
-}
+// What is known of a name and of all names below it.
+type known uint8
 
-var (
-	// These names, and all below them, resolve to this machine: RFC 6761, the
-	// hosts files of the systems, and public names that developers use.
-	loopbackNames = nameSet(`localhost localhost6 localdomain localdomain6 ip6-localhost ip6-loopback loopback
-		localtest.me lvh.me vcap.me lacolhost.com fuf.me localho.st smackaho.st 127-0-0-1.org.uk lcl.host ulh.us local.gd
-		localhost.direct bugbounty.dod.network spoofed.burpcollaborator.net localhost.domaincontrol.com`)
-
-	// These answer for any address that the name holds, or change their answer
-	// to get past a check that resolves the name first.
-	addressServices = nameSet(`nip.io sslip.io xip.io traefik.me backname.io local-ip.co local-ip.sh plex.direct
-		rbndr.us 1u.ms rebind.network rebind.it`)
-
-	// The names of the metadata services of Google, AWS, Tencent, Equinix, IBM,
-	// Azure and Rancher.
-	metadataNames = nameSet(`metadata metadata.google.internal metadata.goog instance-data instance-data.ec2.internal
-		metadata.tencentyun.com metadata.platformequinix.com metadata.packet.net api.metadata.cloud.ibm.com
-		metadata.azure.internal rancher-metadata rancher-metadata.rancher.internal`)
-
-	// These names, and all below them, are answered by the local network: RFC
-	// 6761, 6762, 7686, 8375 and 9476, and names that routers and VPNs answer.
-	privateNames = nameSet(`local internal intranet private corp home lan home.arpa test invalid example onion alt arpa
-		fritz.box routerlogin.net routerlogin.com tplinkwifi.net tplinklogin.net ts.net`)
+const (
+	toThisMachine   known = iota + 1
+	toLocalNetwork        // or nowhere
+	toAddressInName       // or to one that changes, to get past a check that resolves the name first
 )
+
+var knownNames = func() map[string]known {
+	names := map[string]known{}
+	for kind, list := range map[known]string{
+		// RFC 6761, the hosts files of the systems, and public names that
+		// developers use.
+		toThisMachine: `localhost localhost6 localdomain localdomain6 ip6-localhost ip6-loopback loopback
+			localtest.me lvh.me vcap.me lacolhost.com fuf.me localho.st smackaho.st 127-0-0-1.org.uk lcl.host ulh.us local.gd
+			localhost.direct bugbounty.dod.network spoofed.burpcollaborator.net localhost.domaincontrol.com`,
+		// RFC 6761, 6762, 7686, 8375 and 9476, and names that routers and VPNs
+		// answer.
+		toLocalNetwork: `local internal intranet private corp home lan home.arpa test invalid example onion alt arpa
+			fritz.box routerlogin.net routerlogin.com tplinkwifi.net tplinklogin.net ts.net`,
+		toAddressInName: `nip.io sslip.io xip.io traefik.me backname.io local-ip.co local-ip.sh plex.direct
+			rbndr.us 1u.ms rebind.network rebind.it`,
+	} {
+		for name := range strings.FieldsSeq(list) {
+			names[name] = kind
+		}
+	}
+	return names
+}()
+
+// metadataNames are those of the metadata services of Google, AWS, Tencent,
+// Equinix, IBM, Azure and Rancher.
+var metadataNames = map[string]bool{
+	"metadata": true, "metadata.google.internal": true, "metadata.goog": true, "instance-data": true,
+	"instance-data.ec2.internal": true, "metadata.tencentyun.com": true, "metadata.platformequinix.com": true,
+	"metadata.packet.net": true, "api.metadata.cloud.ibm.com": true, "metadata.azure.internal": true,
+	"rancher-metadata": true, "rancher-metadata.rancher.internal": true,
+}

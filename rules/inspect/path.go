@@ -20,7 +20,7 @@ type Path struct {
 	Ext  string `expr:"ext"`  // in lower case, with the dot; empty for ".profile"
 
 	Hidden     bool `expr:"hidden"`     // a name, of the path as given or of where it leads, begins with a dot; what lies above the base does not count
-	HasSymlink bool `expr:"hasSymlink"` // it contains a symbolic link below the base
+	HasSymlink bool `expr:"hasSymlink"` // a symbolic link is on the way; links in the base do not count
 	Exists     bool `expr:"exists"`     // something is there now
 
 	// Within tells whether the path is one of the given folders or below one.
@@ -35,7 +35,7 @@ type Path struct {
 	entry string // as Abs, but the last name is not followed if it is a link
 }
 
-// ParsePath reads a path of up to 4 KiB. A relative one starts from base,
+// ParsePath reads a path of up to 4 KiB and 256 names. A relative one starts from base,
 // which is absolute, or empty where it is unknown. file:/// URLs without
 // encoded delimiters are read as the path that they hold.
 //
@@ -192,6 +192,8 @@ func (p *Path) folder(root string) (string, error) {
 	from := p.base
 	if filepath.IsAbs(native) {
 		from = rootOf(native)
+	} else if filepath.VolumeName(native) != "" || os.IsPathSeparator(native[0]) {
+		return "", errors.New("the folder names no drive, or no folder on it")
 	}
 	t, err := follow(from, native)
 	if err != nil {

@@ -2,6 +2,7 @@ package inspect
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -139,7 +140,7 @@ func TestParsePathRefuses(t *testing.T) {
 		"file.txt.", "file.txt ", "dir./x", "dir /x", "a.../b", "...", ".. /x", ".../x", "a\u00a0", "a\u3000/b",
 		"．．/x", "．/x", "‥/x", "．./x", "a／b", "a＼b", "a∕b", "a⁄b", "a∖b", "a⧵b", "a¥b", "a₩b", "C：/x", "a：b", "*", "a/*.txt", "a?", "a<b", "a>b", `a"b`, "a|b", "a＊", "a＂b",
 		"file:/etc/passwd", "file:etc/passwd", "file://etc/passwd", "file://localhost/etc/passwd", "FILE:///a?b", "file:///a#b", "file:///a%2fb", "file:///a%5cb", "file:///%2e%2e/a", "file:///a%00", "file:///a%0a", "file:///a%", "file:///a%252f", "file:///%7e/x", "file:////server/share", `file:///a\b`, "file:///C:/x", "file:///%ff",
-		strings.Repeat("a/", maxPath), strings.Repeat("a", 300),
+		strings.Repeat("a/", maxPath), strings.Repeat("a/", maxNames+1), strings.Repeat("a", 300),
 	} {
 		if p, err := ParsePath(s, top); err == nil {
 			t.Errorf("%q was read as %s", s, p.Abs)
@@ -262,40 +263,70 @@ func FuzzParsePath(f *testing.F) {
 	for _, s := range []string{"file.txt", "in/../deep/x.md", "out/back/file.txt", "../other", "sub/../../root/in/x.md", "abs/new/..", top + "/folder/chain/x.md", "file://" + root + "/a%20b", "chain/./../x", "out/../root/in"} {
 		f.Add(s)
 	}
-	f.Fuzz(func(t *testing.T, s string) {
-		p, err := ParsePath(s, root)
+	f.Fuzz(func(t *testing.T, s string) { checkPath(t, s, root) })
+}
+
+func TestPathsOfPieces(t *testing.T) {
+	top := tree(t)
+	pieces := []string{"..", "..", "in", "out", "chain", "abs", "back", "sub", "deep", "root", "other", "dangling", "loop", "file.txt", "new", ".", "", ".git", "x.md", "folder", "ROOT"}
+	taken := 0
+	for seed := range uint64(5_000) {
+		r := rand.New(rand.NewPCG(seed, 1))
+		s := ""
+		if seed%3 == 0 {
+			s = top + "/"
+		}
+		for i := range 1 + r.IntN(7) {
+			if i > 0 {
+				s += "/"
+			}
+			s += pieces[r.IntN(len(pieces))]
+		}
+		if checkPath(t, s, top+"/root") {
+			taken++
+		}
+	}
+	if taken < 500 {
+		t.Errorf("only %d were taken", taken)
+	}
+}
+
+// checkPath tells whether s is taken, and fails if it leads elsewhere for
+// others.
+func checkPath(t *testing.T, s, root string) bool {
+	p, err := ParsePath(s, root)
+	if err != nil {
+		return false
+	}
+	within, unclear := p.Within(root)
+	for _, reading := range readings(s, root) {
+		real, err := filepath.EvalSymlinks(reading)
 		if err != nil {
-			return
-		}
-		within, err := p.Within(root)
-		for _, reading := range readings(s, root) {
-			real, err := filepath.EvalSymlinks(reading)
-			if err != nil {
-				if p.Exists && os.IsNotExist(err) && !strings.Contains(s, "..") {
-					t.Fatalf("%q: %q does not exist", s, reading)
-				}
-				continue
+			if p.Exists && os.IsNotExist(err) && !strings.Contains(s, "..") {
+				t.Fatalf("%q: %q does not exist", s, reading)
 			}
-			if real != p.Abs {
-				t.Fatalf("%q leads to %q for some, to %q here", s, real, p.Abs)
-			}
-			if in := real == root || strings.HasPrefix(real, root+"/"); within != in && err == nil {
-				t.Fatalf("%q: within is %v, and it leads to %q", s, within, real)
-			}
+			continue
 		}
-		if err == nil && within != (p.Abs == root || strings.HasPrefix(p.Abs, root+"/")) {
-			t.Fatalf("%q: within is %v at %q", s, within, p.Abs)
+		if real != p.Abs {
+			t.Fatalf("%q leads to %q for some, to %q here", s, real, p.Abs)
 		}
-		// Below the deepest folder that exists nothing can be a link.
-		for dir := p.Abs; ; dir = filepath.Dir(dir) {
-			if real, err := filepath.EvalSymlinks(dir); err == nil {
-				if real != dir {
-					t.Fatalf("%q: %q still has a link", s, dir)
-				}
-				break
+		if in := real == root || strings.HasPrefix(real, root+"/"); within != in && unclear == nil {
+			t.Fatalf("%q: within is %v, and it leads to %q", s, within, real)
+		}
+	}
+	if unclear == nil && within != (p.Abs == root || strings.HasPrefix(p.Abs, root+"/")) {
+		t.Fatalf("%q: within is %v at %q", s, within, p.Abs)
+	}
+	// Below the deepest folder that exists nothing can be a link.
+	for dir := p.Abs; ; dir = filepath.Dir(dir) {
+		if real, err := filepath.EvalSymlinks(dir); err == nil {
+			if real != dir {
+				t.Fatalf("%q: %q still has a link", s, dir)
 			}
+			break
 		}
-	})
+	}
+	return true
 }
 
 // readings are those of a kernel and of a program that shortens first.

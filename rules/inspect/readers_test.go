@@ -1,6 +1,7 @@
 package inspect
 
 import (
+	"math/rand/v2"
 	"net/netip"
 	"net/url"
 	"regexp"
@@ -20,48 +21,72 @@ func FuzzParseURL(f *testing.F) {
 	} {
 		f.Add(s)
 	}
-	f.Fuzz(func(t *testing.T, s string) {
-		u, err := ParseURL(s)
-		if err != nil {
-			return
+	f.Fuzz(func(t *testing.T, s string) { checkURL(t, s) })
+}
+
+// Pieces that mean something to some reader, in any order, find more than
+// random bytes do.
+func TestURLsOfPieces(t *testing.T) {
+	pieces := []string{"http:", "https:", "ssh:", "//", "/", `\`, "@", ":", "?", "#", ".", "..", "good.com", "evil.com", "127.1", "0x7f.1", "[::1]", "[::ffff:7f00:1]", "%2f", "%40", "%23", "%2e", "%25", ":80", ":443", ";", "a", "-", "ü", "xn--mnchen-3ya.de", "。", "／", "0177", "localhost"}
+	taken := 0
+	for seed := range uint64(20_000) {
+		r := rand.New(rand.NewPCG(seed, 1))
+		s := ""
+		if seed%2 == 0 {
+			s = "http://"
 		}
-		for name, read := range map[string]func(string) (string, string, bool){
-			"the URL Standard": whatwg, "net/url": netURL, "RFC 3986": rfc3986, "a reader that decodes first": decodesFirst, "old curl": oldCurl,
-		} {
-			host, port, ok := read(s)
-			if !ok {
-				continue // who refuses it connects to nothing
-			}
-			if name == "a reader that decodes first" && strings.Contains(strings.ToLower(s), "%25") {
-				continue
-			}
-			if host = resolved(host); host != u.Host {
-				t.Fatalf("%q: %s reads the host %q, here it is %q", s, name, host, u.Host)
-			}
-			if port != "" && port != strconv.Itoa(u.Port) || port == "" && u.Port != schemes[u.Scheme] {
-				t.Fatalf("%q: %s reads the port %q, here it is %d", s, name, port, u.Port)
-			}
+		for range 1 + r.IntN(7) {
+			s += pieces[r.IntN(len(pieces))]
 		}
-		if std, err := url.Parse(s); err != nil {
-			t.Fatalf("%q: net/url: %v", s, err)
-		} else if std.IsAbs() && (std.Scheme != u.Scheme || (std.User != nil) != u.User || std.RawQuery != u.Query) {
-			t.Fatalf("%q: net/url reads %+v, here it is %+v", s, std, u)
-		} else if path, err := url.PathUnescape(u.Path); err != nil || path != std.Path && std.Path != "" {
-			t.Fatalf("%q: net/url reads the path %q, here it is %q", s, std.Path, u.Path)
-		} else if joined := std.JoinPath(".").EscapedPath(); std.Path != "" && !strings.Contains(u.Path, "//") && strings.TrimSuffix(joined, "/") != strings.TrimSuffix(std.EscapedPath(), "/") {
-			t.Fatalf("%q: the path %q can be shortened to %q", s, std.EscapedPath(), joined)
+		if checkURL(t, s) {
+			taken++
 		}
-		if u.IP != "" {
-			a := netip.MustParseAddr(u.IP)
-			if (a.IsPrivate() || a.IsLoopback() || a.IsLinkLocalUnicast()) && !u.Private {
-				t.Fatalf("%q: %s is not private", s, a)
-			}
+	}
+	if taken < 300 {
+		t.Errorf("only %d were taken", taken)
+	}
+}
+
+// checkURL tells whether s is taken, and fails if others read it differently.
+func checkURL(t *testing.T, s string) bool {
+	u, err := ParseURL(s)
+	if err != nil {
+		return false
+	}
+	for name, read := range map[string]func(string) (string, string, bool){
+		"the URL Standard": whatwg, "net/url": netURL, "RFC 3986": rfc3986, "a reader that decodes first": decodesFirst, "old curl": oldCurl,
+	} {
+		host, port, ok := read(s)
+		if !ok {
+			t.Fatalf("%q: %s does not read it", s, name)
 		}
-		again, err := ParseURL(u.Scheme + "://" + bracketed(u.Host) + ":" + strconv.Itoa(u.Port) + u.Path)
-		if err != nil || again.Host != u.Host || again.Path != u.Path || again.Private != u.Private || again.Domain != u.Domain {
-			t.Fatalf("%q: what came out is not normal: %+v, %v", s, again, err)
+		if host = resolved(host); host != u.Host {
+			t.Fatalf("%q: %s reads the host %q, here it is %q", s, name, host, u.Host)
 		}
-	})
+		if port != "" && port != strconv.Itoa(u.Port) || port == "" && u.Port != schemes[u.Scheme] {
+			t.Fatalf("%q: %s reads the port %q, here it is %d", s, name, port, u.Port)
+		}
+	}
+	if std, err := url.Parse(s); err != nil {
+		t.Fatalf("%q: net/url: %v", s, err)
+	} else if std.IsAbs() && (std.Scheme != u.Scheme || (std.User != nil) != u.User || std.RawQuery != u.Query) {
+		t.Fatalf("%q: net/url reads %+v, here it is %+v", s, std, u)
+	} else if path, err := url.PathUnescape(u.Path); err != nil || path != std.Path && std.Path != "" {
+		t.Fatalf("%q: net/url reads the path %q, here it is %q", s, std.Path, u.Path)
+	} else if joined := std.JoinPath(".").EscapedPath(); std.Path != "" && !strings.Contains(u.Path, "//") && strings.TrimSuffix(joined, "/") != strings.TrimSuffix(std.EscapedPath(), "/") {
+		t.Fatalf("%q: the path %q can be shortened to %q", s, std.EscapedPath(), joined)
+	}
+	if u.IP != "" {
+		a := netip.MustParseAddr(u.IP)
+		if (a.IsPrivate() || a.IsLoopback() || a.IsLinkLocalUnicast()) && !u.Private {
+			t.Fatalf("%q: %s is not private", s, a)
+		}
+	}
+	again, err := ParseURL(u.Scheme + "://" + bracketed(u.Host) + ":" + strconv.Itoa(u.Port) + u.Path)
+	if err != nil || again.Host != u.Host || again.Path != u.Path || again.Private != u.Private || again.Domain != u.Domain {
+		t.Fatalf("%q: what came out is not normal: %+v, %v", s, again, err)
+	}
+	return true
 }
 
 func bracketed(host string) string {

@@ -2,6 +2,7 @@ package inspect
 
 import (
 	"errors"
+	"fmt"
 	"runtime"
 	"strings"
 	"unicode"
@@ -34,6 +35,9 @@ func fromFileURL(s string) (string, error) {
 	return string(b), err
 }
 
+// maxNames bounds the times that the file system is asked.
+const maxNames = 256
+
 // checkSpelling refuses spellings that mean one thing here and another on some
 // other system or in some other program.
 func checkSpelling(s string) error {
@@ -56,6 +60,9 @@ func checkSpelling(s string) error {
 		} else if s[0] == '/' {
 			return errors.New("it is absolute but names no drive")
 		}
+	}
+	if strings.Count(plain, "/") > maxNames {
+		return fmt.Errorf("it has more than %d names", maxNames)
 	}
 	if strings.HasPrefix(s, "//") {
 		return errors.New("it begins with two slashes, which name another machine on some systems")

@@ -11,15 +11,15 @@ import (
 
 // URL is an absolute URL with a host.
 type URL struct {
-	Scheme string `expr:"scheme"` // in lower case
-	Host   string `expr:"host"`   // a name in lower case and ASCII, without final dot, or the canonical text of an address, without brackets
-	Port   int    `expr:"port"`   // the scheme's own where the URL has none
-	Path   string `expr:"path"`   // at least "/"; unreserved characters decoded, all others in their %XX form
-	Query  string `expr:"query"`  // as written, without "?"
-	Frag   string `expr:"fragment"`
-	User   bool   `expr:"user"`   // it carries a user name or password
-	Domain string `expr:"domain"` // what its owner registered (example.co.uk); empty for an address or a public suffix itself
-	IP     string `expr:"ip"`     // canonical text where the host is an address, otherwise empty
+	Scheme   string `expr:"scheme"`   // in lower case
+	Host     string `expr:"host"`     // a name in lower case and ASCII, without final dot, or the canonical text of an address, without brackets
+	Port     int    `expr:"port"`     // the scheme's own where the URL has none
+	Path     string `expr:"path"`     // at least "/"; unreserved characters decoded, all others in their %XX form
+	Query    string `expr:"query"`    // as written, without "?"
+	Fragment string `expr:"fragment"` // as written, without "#"
+	User     bool   `expr:"user"`     // it carries a user name or password
+	Domain   string `expr:"domain"`   // what its owner registered (example.co.uk); empty for an address or a public suffix itself
+	IP       string `expr:"ip"`       // canonical text where the host is an address, otherwise empty
 
 	// As in [IP]. Of a host that is a name they tell what the name says: of
 	// localhost, 10.0.0.1.nip.io, metadata.google.internal, names below .local or
@@ -109,7 +109,7 @@ func parseURL(s string) (*URL, error) {
 		return nil, errors.New(`a "%" is not followed by two hexadecimal digits; write it as %25`)
 	}
 	u := &URL{
-		Scheme: scheme, Host: h.name, Port: port, Path: path, Query: query, Frag: frag, User: hasUser, Domain: h.domain,
+		Scheme: scheme, Host: h.name, Port: port, Path: path, Query: query, Fragment: frag, User: hasUser, Domain: h.domain,
 		Private: h.private, Public: !h.private, Loopback: h.loopback, LinkLocal: h.linkLocal, Metadata: h.metadata,
 	}
 	if h.ip != nil {

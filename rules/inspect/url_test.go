@@ -90,9 +90,9 @@ func TestParseURL(t *testing.T) {
 		{"http://7f000001.nip.io/", "7f000001.nip.io", "nip.io", "pl", `http 80 "/" "" "" false`},
 		{"http://fe80--1.sslip.io/", "fe80--1.sslip.io", "sslip.io", "pk", `http 80 "/" "" "" false`},
 		{"http://8.8.8.8.nip.io/", "8.8.8.8.nip.io", "nip.io", "", `http 80 "/" "" "" false`},
-		{"http://8.8.8.8.127.0.0.1.nip.io/", "8.8.8.8.127.0.0.1.nip.io", "nip.io", "p", `http 80 "/" "" "" false`},
+		{"http://8.8.8.8.127.0.0.1.nip.io/", "8.8.8.8.127.0.0.1.nip.io", "nip.io", "pl", `http 80 "/" "" "" false`},
 		{"http://nip.io/", "nip.io", "nip.io", "p", `http 80 "/" "" "" false`},
-		{"http://7f000001.c0a80001.rbndr.us/", "7f000001.c0a80001.rbndr.us", "rbndr.us", "p", `http 80 "/" "" "" false`},
+		{"http://7f000001.c0a80001.rbndr.us/", "7f000001.c0a80001.rbndr.us", "rbndr.us", "pl", `http 80 "/" "" "" false`},
 		{"http://ip-10-0-0-1.example.com/", "ip-10-0-0-1.example.com", "example.com", "p", `http 80 "/" "" "" false`},
 		{"http://127.0.0.1.example.com/", "127.0.0.1.example.com", "example.com", "pl", `http 80 "/" "" "" false`},
 		{"http://ip-8-8-8-8.example.com/", "ip-8-8-8-8.example.com", "example.com", "", `http 80 "/" "" "" false`},
@@ -110,7 +110,7 @@ func TestParseURL(t *testing.T) {
 			continue
 		}
 		got := flags{u.Private, u.Loopback, u.LinkLocal, u.Metadata, false}.letters()
-		rest := fmt.Sprintf("%s %d %q %q %q %v", u.Scheme, u.Port, u.Path, u.Query, u.Frag, u.User)
+		rest := fmt.Sprintf("%s %d %q %q %q %v", u.Scheme, u.Port, u.Path, u.Query, u.Fragment, u.User)
 		if u.Host != test.host || u.Domain != test.domain || got != test.flags || rest != test.rest || u.Public == u.Private {
 			t.Errorf("%s:\n got %s, domain %q, flags %q, %s\nwant %s, domain %q, flags %q, %s", test.in, u.Host, u.Domain, got, rest, test.host, test.domain, test.flags, test.rest)
 		}

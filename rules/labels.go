@@ -1,0 +1,117 @@
+package rules
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/mcpfirewall/mcpfirewall/rules/provenance"
+)
+
+// A Label marks capabilities. Rules read it as tool.labels, and as session.labels once a
+// session has seen results of a capability that carries it. "trusted" and "untrusted" also
+// say what the values in these results are worth.
+type Label struct {
+	Name    string
+	Pattern string // as in [Patterns]; it ignores case, unless the label is trusted
+	// Field is the part of the results that a label trusted or untrusted is about, and
+	// empty for all: names with points between them, from result on; see
+	// [provenance.CheckPath].
+	Field string
+}
+
+type label struct {
+	name  string
+	field string
+	glob  glob
+}
+
+// The labels that mean something to this package.
+const (
+	labelTrusted   = "trusted"
+	labelUntrusted = "untrusted"
+	labelExternal  = "external"
+)
+
+func compileLabels(src []Label, report func(Problem)) []label {
+	var all []label
+	for i, l := range src {
+		path := fmt.Sprintf("labels.%s[%d]", l.Name, countLabels(src[:i], l.Name))
+		if p, ok := checkPattern(l.Pattern); !ok {
+			p.Path = path
+			report(p)
+		}
+		if l.Field != "" {
+			if err := provenance.CheckPath(l.Field); err != nil {
+				report(Problem{Path: path, Message: err.Error()})
+			}
+		}
+		g := newGlob(l.Pattern, l.Name != labelTrusted)
+		g.index = i
+		all = append(all, label{l.Name, l.Field, g})
+	}
+	return all
+}
+
+// countLabels counts those of a name.
+func countLabels(labels []Label, name string) (n int) {
+	for _, l := range labels {
+		if l.Name == name {
+			n++
+		}
+	}
+	return n
+}
+
+// labelsOf returns the labels of a capability, and what is to be noted of its results.
+func (p *Policy) labelsOf(c Capability, sub *subject) ([]string, provenance.Observation) {
+	names := []string{}
+	o := provenance.Observation{Source: c.Server + "." + c.Name}
+	for i := range p.labels {
+		l := &p.labels[i]
+		if !l.glob.matches(sub) {
+			continue
+		}
+		trust := provenance.Neutral
+		switch l.name {
+		case labelTrusted:
+			trust = provenance.Trusted
+		case labelUntrusted:
+			trust = provenance.Untrusted
+		}
+		switch {
+		case l.field != "":
+			o.Fields = append(o.Fields, provenance.Field{Path: l.field, Trust: trust})
+		case trust == provenance.Untrusted, trust == provenance.Trusted && o.Trust == provenance.Neutral:
+			o.Trust = trust // untrusted wins
+		}
+		names = append(names, l.name)
+	}
+	slices.Sort(names)
+	return slices.Compact(names), o
+}
+
+// Labels are those of the capability, in order.
+func (e *Entry) Labels() []string { return e.labels }
+
+// Leaves are the labels that a session carries on once it was sent a call: all but those
+// that speak of calls, or loosen.
+func (e *Entry) Leaves() []string {
+	return slices.DeleteFunc(slices.Clone(e.labels), func(name string) bool { return name == labelTrusted || name == labelExternal })
+}
+
+// Observation is what a session's memory is to note of the capability's results.
+func (e *Entry) Observation() provenance.Observation { return e.seen }
+
+// Narrowings are the narrowed tools of the policy.
+func (p *Policy) Narrowings() []*Narrowing { return p.narrowings }
+
+// Narrowed reports whether tools are narrowed from this one, which hides it.
+func (p *Policy) Narrowed(server, tool string) bool {
+	return slices.ContainsFunc(p.narrowings, func(n *Narrowing) bool {
+		return strings.EqualFold(n.Server, server) && n.Broad == tool
+	})
+}
+
+// Limited reports whether the policy has limits, and so needs a store.
+func (p *Policy) Limited() bool { return len(p.limits) > 0 }
