@@ -71,7 +71,7 @@ func compileValue(text string, scope any, look func(ast.Node) *Problem) (*compil
 		if err != nil {
 			return nil, valueProblem(text, err, scope)
 		}
-		scan := &scanner{text: text}
+		scan := &scanner{text: text, on: onResult} // the scope says what there is
 		if scan.visit(tree.Node); scan.problem != nil {
 			return nil, scan.problem
 		}

@@ -17,7 +17,7 @@ import (
 // reason why it failed.
 func verdict(t *testing.T, when, args string) string {
 	t.Helper()
-	c, problem := compileCondition(when)
+	c, problem := compileCondition(when, onCall)
 	if problem != nil {
 		t.Fatalf("%s: %s", when, problem)
 	}
@@ -253,7 +253,7 @@ func TestConditionProblems(t *testing.T) {
 		{strings.Repeat("x", 20000), 0, "longer than", ""},
 		{"\xff", 0, "UTF-8", ""},
 	} {
-		_, p := compileCondition(c.when)
+		_, p := compileCondition(c.when, onCall)
 		if p == nil {
 			t.Errorf("%.60q: compiled", c.when)
 			continue
@@ -277,7 +277,7 @@ func TestRunErrorHoldsNoValues(t *testing.T) {
 		`args.s > 1`, `args.s`, `args.o[args.s][args.s] == 1`, `fromJSON(args.s) == 1`, `args.s matches args.s + "("`,
 		`sort([1], args.s) == []`, `float(args.s) > 1`, `fromBase64(args.s) == ""`, `tool[args.s] == 1`, `session[args.s] == 1`,
 	} {
-		if _, problem := compileCondition(when); problem != nil {
+		if _, problem := compileCondition(when, onCall); problem != nil {
 			continue // refused earlier, which is as good
 		}
 		p := mustPolicy(t, Source{Tools: Patterns{Default: Allow}, Rules: []Rule{{Name: "r", Tools: []string{"*"}, When: when, Then: Ask}}})
@@ -319,7 +319,7 @@ func TestEverythingIsGuarded(t *testing.T) {
 		`args.l | map(# + 1) | filter(# > 1) | any(# == 1) and now().Add(duration("1s")).Year() > 1 and date(args.d, "2006", "UTC") > now(timezone("UTC"))`,
 		`let x = args.a - 1; x > 1 ? x startsWith "a" : all(args.l, {# contains "a"; none(args.l, # endsWith "b")})`,
 	} {
-		c, problem := compileCondition(when)
+		c, problem := compileCondition(when, onCall)
 		if problem != nil {
 			t.Errorf("%s: %s", when, problem)
 			continue
