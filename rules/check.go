@@ -73,8 +73,10 @@ type checkedTool struct {
 	full   string // "server.tool"
 	reader *schemaReader
 	args   *typ
+	names  map[string]*typ
 
-	plain  bool              // only properties and required say what arguments there are
+	plain  bool              // only properties, required and additionalProperties say what arguments there are
+	others int               // identifies what is said of additional properties
 	parts  map[string][]byte // the raw schemas of the arguments, if plain
 	needed map[string]bool
 	states map[string]int // by argument
@@ -98,12 +100,12 @@ func (t *checkedTool) types() typeEnv {
 	if t.reader == nil {
 		t.reader, t.args = readSchema(t.InputSchema)
 		t.args = arguments(t.args, t.reader.root)
+		t.names = maps.Clone(environmentTypes)
+		t.names["args"] = t.args
+		t.names["tool"] = toolType(t.Server, t.Name)
 	}
 	t.reader.left = max(t.reader.left, maxTypeWork/10) // one rule shall not use up what the next needs
-	env := maps.Clone(environmentTypes)
-	env["args"] = t.args
-	env["tool"] = toolType(t.Server, t.Name)
-	return typeEnv{names: env, want: kindBool, meter: &t.reader.meter}
+	return typeEnv{names: t.names, want: kindBool, meter: &t.reader.meter}
 }
 
 // arguments is the type of a tool's arguments: an object, and one without
@@ -148,13 +150,16 @@ func toolType(server, name string) *typ {
 // all that an expression reads give the same findings.
 func (k *checking) state(t *checkedTool, name string) int {
 	if t.states == nil {
-		t.index()
+		t.index(k)
 	}
 	id, ok := t.states[name]
 	if !ok {
 		key := fmt.Sprintf("\x00%t", t.needed[name])
 		if raw, ok := t.parts[name]; ok {
 			key += string(raw)
+			if bytes.Contains(raw, []byte(`"$ref"`)) { // which means something else in another schema
+				key += "\x00" + t.full
+			}
 		}
 		id = k.id(key)
 		t.states[name] = id
@@ -175,13 +180,13 @@ func (k *checking) id(key string) int {
 // told apart without reading it whole.
 var plainKeywords = map[string]bool{
 	"type": true, "properties": true, "required": true, "$schema": true, "title": true, "description": true,
-	"additionalProperties": true, "$defs": true, "definitions": true,
+	"$defs": true, "definitions": true,
 }
 
-func (t *checkedTool) index() {
+func (t *checkedTool) index(k *checking) {
 	t.states, t.parts, t.needed = map[string]int{}, map[string][]byte{}, map[string]bool{}
 	raw := bytes.Clone(t.InputSchema) // which the check may change
-	if len(raw) == 0 || len(raw) > maxSchemaSize || bytes.Contains(raw, []byte(`"$ref"`)) || jsonrpc.CheckValue(raw, jsonrpc.Limits{}) != nil {
+	if len(raw) == 0 || len(raw) > maxSchemaSize || jsonrpc.CheckValue(raw, jsonrpc.Limits{}) != nil {
 		return
 	}
 	t.plain = true
@@ -197,7 +202,11 @@ func (t *checkedTool) index() {
 				t.needed[jsonrpc.String(raw[e.Start:e.End])] = true
 			}
 		case "additionalProperties":
-			t.plain = t.plain && string(v) == "false"
+			others := string(v)
+			if bytes.Contains(v, []byte(`"$ref"`)) {
+				others += "\x00" + t.full
+			}
+			t.others = k.id("\x01" + others)
 		default:
 			t.plain = t.plain && plainKeywords[key]
 		}
@@ -219,7 +228,7 @@ func (k *checking) expression(path string, x *expression, tools []*checkedTool, 
 	for i, t := range tools {
 		key = key[:0]
 		if t.states == nil {
-			t.index()
+			t.index(k)
 		}
 		if x.whole || !t.plain || x.tool {
 			key = fmt.Appendf(key, "%d", i)
@@ -228,7 +237,7 @@ func (k *checking) expression(path string, x *expression, tools []*checkedTool, 
 				id := k.state(t, name)
 				key = append(key, byte(id), byte(id>>8), byte(id>>16), byte(id>>24))
 			}
-			key = append(key, ':')
+			key = append(key, byte(t.others), byte(t.others>>8), byte(t.others>>16), ':')
 			if len(t.parts) == 0 {
 				key = append(key, 'e') // it declares nothing, of which it takes a word less
 			}
@@ -283,6 +292,9 @@ func collect(path string, tools []*checkedTool, per []*findings) []Finding {
 	for i, f := range per {
 		for _, found := range f.issues {
 			p := place{found.class, found.offset, found.message}
+			if found.class == issueNever || found.class == issueOther { // which say why for this tool
+				p.message = ""
+			}
 			g := groups[p]
 			if g == nil {
 				g = &group{issue: found}
@@ -312,7 +324,7 @@ func collect(path string, tools []*checkedTool, per []*findings) []Finding {
 			if !every {
 				f.Message += fmt.Sprintf(", though there is in %d of the %d tools that the rule names", len(tools)-len(g.tools), len(tools))
 			}
-		} else if len(tools) > 1 {
+		} else if len(tools) > 1 && g.class != issueOther {
 			f.Message += " (" + some(g.tools) + ")"
 		}
 		if g.name != "" && (f.Message != "" && (g.class != issueUndeclared || every)) {

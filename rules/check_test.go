@@ -166,7 +166,7 @@ func TestCheckFinds(t *testing.T) {
 		{`args.id == args.amount`, `error 16: args.id == args.amount can never be: it is a string, and the other side is a number`},
 		{`5 in args.tags`, `error`},
 		{`args.meta == "x"`, `error`},
-		{`tool.name == "two"`, `error 13: tool.name == "two" can never be: it is always "one"`},
+		{`tool.name == "two"`, `error 13: tool.name == "two" can never be: no tool that the rule names has it so`},
 		{`args.whole == 2.5`, `error`},
 
 		{`len(args.amount) > 3`, `error 9: args.amount is a number: len takes a string, a list or an object`},

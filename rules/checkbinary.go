@@ -233,6 +233,8 @@ func (c *interpreter) never(n *ast.BinaryNode, operator string, left, right ast.
 	a = a.only(^kindNil)
 	why := "it is " + describe(a.can())
 	switch {
+	case i.class == issueOther:
+		why = "no tool that the rule names has it so"
 	case literal && len(a.consts) == 1:
 		why = "it is always " + quoteShort(a.consts[0])
 	case literal && groups(a.can())&kindOf(v) != 0 && len(a.consts) > 0:
@@ -492,11 +494,13 @@ func (c *interpreter) textTest(n *ast.BinaryNode, a, b *typ, f *facts) (*typ, *f
 	yes := c.narrow(n.Left, a, f, func(t *typ) *typ { return t.where(holds) })
 	no := c.narrow(n.Left, a, f, func(t *typ) *typ { return t.where(func(v any) bool { return !holds(v) }) })
 	if a.consts != nil && !a.blamed && a.where(holds).empty() {
-		class := issueNever
+		class, why := issueNever, "it is one of "+quoteList(a.consts)
 		if strings.HasPrefix(c.path(n.Left), "tool.") {
-			class = issueOther
+			class, why = issueOther, "no tool that the rule names has it so"
 		}
-		c.say(class, n.Right, "%s %s %s can never be: it is one of %s", shown(n.Left), n.Operator, quoteShort(part.Value), quoteList(a.consts))
+		if base := c.silent(n.Left, nil).only(^kindNil).where(holds); base.empty() { // and not only because of a guard
+			c.say(class, n.Right, "%s %s %s can never be: %s", shown(n.Left), n.Operator, quoteShort(part.Value), why)
+		}
 		return ofKinds(kindBool), dead, no
 	}
 	yes, no = c.sides(n.Left, holds, yes, no)

@@ -361,9 +361,12 @@ func (c *interpreter) simple(n ast.Node, f *facts) (*typ, *facts) {
 		return c.pointer(n, f), f
 	case *ast.ChainNode:
 		c.chains = append(c.chains, false)
-		t, f := c.value(n.Node, f)
+		t, after := c.simple(n.Node, f)
 		ended := c.chains[len(c.chains)-1]
 		c.chains = c.chains[:len(c.chains)-1]
+		if !ended { // or else what was learned on the way holds only where it went on
+			f = after
+		}
 		if known := f.lookup(c.path(n)); known != nil {
 			return known, f
 		}
@@ -503,7 +506,7 @@ func (c *interpreter) declared(at, from ast.Node, base *typ, name string) *typ {
 	}
 	m := o.member(name)
 	t := m.typ()
-	if _, ok := o.fields[name]; ok {
+	if o.declared(name) && t.can() != 0 {
 		if !m.required {
 			t = t.with(kindMissing)
 		}
@@ -565,7 +568,8 @@ func (c *interpreter) element(n *ast.MemberNode, base *typ, f *facts) (*typ, *fa
 		}
 	}
 	index, f = c.require(n.Property, index, f, allowed, "an index of "+describe(base.can())+" has to be "+describe(allowed))
-	if known := f.lookup(c.path(n)); known != nil {
+	known := f.lookup(c.path(n))
+	if known != nil && known.can()&kindNil == 0 { // it is there
 		return known, f
 	}
 	t := nothing()
@@ -576,6 +580,9 @@ func (c *interpreter) element(n *ast.MemberNode, base *typ, f *facts) (*typ, *fa
 	if base.can()&kindList != 0 {
 		c.bounds(n, base, index)
 		t = c.meter.join(t, base.element())
+	}
+	if known != nil { // of what get gave
+		return known, f
 	}
 	return t, f
 }

@@ -74,8 +74,8 @@ func (m *meter) join(a, b *typ) *typ {
 		t.object = a.object
 	case a.can()&kindObject == 0:
 		t.object = b.object
-	case a.object != nil && b.object != nil:
-		t.object = m.joinObjects(a.object, b.object)
+	case a.object != nil || b.object != nil:
+		t.object = m.joinObjects(orAnyObject(a.object), orAnyObject(b.object))
 	}
 	return t
 }
@@ -104,6 +104,16 @@ func joinConsts(a, b *typ) []any {
 		}
 	}
 	return out
+}
+
+// anyObject is one of which nothing is said.
+var anyObject = &objectType{rest: undeclared}
+
+func orAnyObject(o *objectType) *objectType {
+	if o == nil {
+		return anyObject
+	}
+	return o
 }
 
 func (m *meter) joinObjects(a, b *objectType) *objectType {
@@ -142,6 +152,12 @@ func (m *meter) joinObjects(a, b *objectType) *objectType {
 		o.rest = lazy(func() *typ { return m.join(a.rest(), b.rest()) })
 	}
 	return o
+}
+
+// declared reports whether the schema speaks of a member.
+func (o *objectType) declared(name string) bool {
+	_, ok := o.fields[name]
+	return ok || slices.ContainsFunc(o.patterns, func(p patternField) bool { return p.re == nil || p.re.MatchString(name) })
 }
 
 // member is what is known of a member, as a field that may be one that never is there.

@@ -88,7 +88,9 @@ func (l *limit) keyFor(run *evaluation, who Owner) (string, *RunError) {
 	case "session":
 		key = who.Session
 	case "tool":
-		key = run.entry.server + "." + run.entry.name
+		if run.entry.name != "" {
+			key = run.entry.server + "." + run.entry.name
+		}
 	default:
 		v, err := run.evalValue(l.by)
 		if err != nil {

@@ -85,6 +85,11 @@ func (d *decoder) validatePolicy() {
 	for i := range d.cfg.Tools.Narrow {
 		d.validateNarrow(&d.cfg.Tools.Narrow[i])
 	}
+	for i, name := range d.cfg.Use {
+		if p, ok := d.cfg.nodes[fmt.Sprintf("use[%d]", i)]; ok && slices.Contains(d.cfg.Use[:i], name) {
+			d.failNode(p.value, "", "use[%d] is there twice", i)
+		}
+	}
 	d.uniqueNames()
 }
 
@@ -103,10 +108,11 @@ func (d *decoder) uniqueNames() {
 			return
 		}
 		lines[folded] = p.value.Line
-		for _, used := range d.cfg.Use {
-			if strings.HasPrefix(folded, foldCase(presetName(used, ""))) {
-				d.failNode(p.value, "", "%s begins like the names of the preset %s", path, used)
-			}
+		i := slices.IndexFunc(d.cfg.Use, func(used string) bool {
+			return strings.HasPrefix(folded, foldCase(presetName(used, "")))
+		})
+		if i >= 0 {
+			d.failNode(p.value, "", "%s begins like the names of the preset %s", path, d.cfg.Use[i])
 		}
 	}
 	for i, r := range d.cfg.Rules {

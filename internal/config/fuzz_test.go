@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"github.com/mcpfirewall/mcpfirewall/internal/preset"
 )
 
 // FuzzParse checks that no text makes Parse panic, that every problem points
@@ -26,6 +28,9 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Add([]byte("version: 1\nrules: [{name: a, tools: [b], then: ask, when: \"\\x41\\\n  b\"}]"))
 	f.Add([]byte("version: 1\nrules:\n- name: a\n  tools: [b]\n  then: ask\n  when: >+\n    a\n\n      b\n\n"))
+	f.Add([]byte("version: 1\nuse: [ssrf, common-labels]\nlabels: { untrusted: ['a.*:result.b.*.c'], own: [x] }\nrules: [{name: a, tools: [b], then: ask, on: result}]"))
+	f.Add([]byte("version: 1\ntools: { narrow: { a: { from: b.c, description: d, input: { x: { enum: [1e3, null, \"\\ud83d\\ude00\"], default: 1.50 } }, args: { y: input.x } } } }"))
+	f.Add([]byte("version: 1\nlimits: [{name: a, tools: [b], sum: args.x, max: 0.01, per: month, zone: UTC}, {name: b, tools: [b], max: 3, per: 7d}]"))
 	f.Add([]byte("a: &a [*a]\n---\n...\n%YAML 1.1\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		cfg, err := Parse("f", data)
@@ -41,13 +46,46 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		for path, at := range cfg.nodes {
+			text := data
+			if name, ok := strings.CutPrefix(at.src.name, "preset "); ok {
+				used, _ := preset.Text(name)
+				text = []byte(used)
+			}
 			for offset := range min(len(at.value.Value), 50) + 2 {
-				inFile(t, cfg.Problem(path, offset, "m", ""), data)
+				p := cfg.Problem(path, offset, "m", "")
+				if p.File != at.src.name {
+					t.Fatalf("%s is in %s, not %s", path, p.File, at.src.name)
+				}
+				p.File = "f"
+				inFile(t, p, text)
 			}
 		}
 		for i, r := range cfg.Rules {
-			if r.Name == "" || len(r.Tools) == 0 || r.Then != "ask" && r.Then != "deny" {
+			if r.Name == "" || len(r.Tools) == 0 || r.Then != "ask" && r.Then != "deny" || r.On != "call" && r.On != "result" {
 				t.Errorf("rule %d is %+v", i, r)
+			}
+		}
+		for i, l := range cfg.Limits {
+			if l.Name == "" || len(l.Tools) == 0 || l.Then != "ask" && l.Then != "deny" || checkDecimal(l.Max) != "" || l.By == "" ||
+				(l.Per.Window > 0) == (l.Per.Calendar != "") || l.Per.Window < 0 {
+				t.Errorf("limit %d is %+v", i, l)
+			}
+		}
+		for _, w := range cfg.Tools.Narrow {
+			if wrong, _ := checkTool(w.From); wrong != "" || w.Description == "" || !plainName.MatchString(w.Name) {
+				t.Errorf("a narrowed tool is %+v", w)
+			}
+			for _, in := range w.Input {
+				if !in.Schema.IsValid() || in.Schema.Kind() != '{' || in.Default != nil && !in.Default.IsValid() {
+					t.Errorf("the input %s of %s is %s, by default %s", in.Name, w.Name, in.Schema, in.Default)
+				}
+			}
+		}
+		for name, patterns := range cfg.Labels.All() {
+			for i, p := range patterns {
+				if p.Pattern == "" || p.Field != "" && name != "trusted" && name != "untrusted" {
+					t.Errorf("labels.%s[%d] is %+v", name, i, p)
+				}
 			}
 		}
 		for _, s := range cfg.Servers {

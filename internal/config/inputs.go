@@ -68,7 +68,7 @@ const (
 // references.
 var keywords = map[string]shape{
 	"type": isData, "enum": isData, "const": isData, "default": isData, "examples": isData,
-	"title": isData, "description": isData, "deprecated": isData, "readOnly": isData, "writeOnly": isData,
+	"title": isData, "description": isData, "$comment": isData, "deprecated": isData, "readOnly": isData, "writeOnly": isData,
 	"minimum": isData, "maximum": isData, "exclusiveMinimum": isData, "exclusiveMaximum": isData, "multipleOf": isData,
 	"minLength": isData, "maxLength": isData, "pattern": isData, "format": isData,
 	"contentEncoding": isData, "contentMediaType": isData,
@@ -82,7 +82,7 @@ var keywords = map[string]shape{
 	"properties": isNamed, "patternProperties": isNamed, "dependentSchemas": isNamed,
 
 	"$ref": isRefused, "$dynamicRef": isRefused, "$defs": isRefused, "definitions": isRefused, "$id": isRefused,
-	"$schema": isRefused, "$anchor": isRefused, "$dynamicAnchor": isRefused, "$vocabulary": isRefused, "$comment": isRefused,
+	"$schema": isRefused, "$anchor": isRefused, "$dynamicAnchor": isRefused, "$vocabulary": isRefused,
 	"contentSchema": isRefused, "dependencies": isRefused, "additionalItems": isRefused,
 }
 

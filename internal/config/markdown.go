@@ -176,6 +176,7 @@ when it changes or on SIGHUP, whole or not at all.
 | text | with or without quotes; what YAML takes for a number, a date, ` + "`true`, `false` or `null`" + ` needs quotes, and so does what begins with ` + "`*`, `&`, `!`, `{`, `[`, `@` or `%`" + ` or holds ` + "`: ` or ` #`" + ` |
 | duration | a number with a unit: ` + "`500ms`, `30s`, `5m`, `1h30m`" + ` |
 | size | bytes, or a number with a unit: ` + "`4096`, `4MB` (of 1000), `32MiB` (of 1024)" + ` |
+| number | with digits and at most one point, and kept as it is written: ` + "`20000`, `99.95`" + ` |
 | path | ` + "`~`" + ` at the start is the home folder; a relative path counts from the folder of the file |
 | pattern | over ` + "`server.name`" + `, where ` + "`*`" + ` stands for any characters |
 | reference | a value that is kept elsewhere, see below |

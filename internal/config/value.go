@@ -132,8 +132,8 @@ func guessValue(k kind, text string) string {
 		return digits
 	}
 	if k == kindPeriod {
-		if near := nearest(strings.TrimSuffix(strings.TrimPrefix(text, "per "), "s"), calendars); near != "" {
-			return near
+		if !strings.ContainsAny(text, "0123456789") {
+			return nearest(strings.TrimSuffix(strings.TrimPrefix(text, "per "), "s"), calendars)
 		}
 		k = kindDuration
 	}

@@ -16,7 +16,7 @@ import (
 const (
 	maxShell         = 64 << 10
 	maxShellNesting  = 1000 // parentheses, braces, backquotes and compound commands in all
-	maxShellCode     = 8    // code in code: eval in sh -c in eval
+	maxShellWraps    = 16   // commands in commands: sudo env sh -c eval
 	maxShellCommands = 2000
 )
 
@@ -86,6 +86,7 @@ func ParseShell(s string) (_ *Shell, err error) {
 		return nil, errors.New("reading a shell command: bash and POSIX shells read it differently")
 	}
 	out := bash.out
+	out.Dynamic = out.Dynamic || posix.out.Dynamic
 	slices.Sort(out.Names)
 	out.Names = slices.Compact(out.Names)
 	out.Simple = bash.simple && len(out.Commands) == 1 && !out.Dynamic && !out.Commands[0].Dynamic &&
@@ -146,7 +147,7 @@ type shellReader struct {
 	simple    bool // the outermost code is one plain command
 	// bashOnly notes what a POSIX shell would run otherwise rather than refuse.
 	bashOnly bool
-	depth    int
+	depth    int // of commands that run commands
 	src      string
 }
 
@@ -157,19 +158,16 @@ func (r *shellReader) sameAs(posix *shellReader) bool {
 	}
 	a, b := r.out, posix.out
 	return slices.EqualFunc(a.Commands, b.Commands, same) && slices.Equal(a.Writes, b.Writes) &&
-		slices.Equal(a.Reads, b.Reads) && a.Dynamic == b.Dynamic
+		slices.Equal(a.Reads, b.Reads)
 }
 
 // read reads code and says whether it is valid.
 func (r *shellReader) read(code string) bool {
-	if r.depth++; r.depth > maxShellCode {
-		refuseShell("it has code in code too many times")
-	}
 	src := r.src
 	r.src = code
 	file, err := syntax.NewParser(syntax.Variant(r.variant)).Parse(strings.NewReader(code), "")
 	if err == nil {
-		if r.depth == 1 {
+		if r.depth == 0 {
 			r.simple = len(file.Stmts) == 1 && isPlain(file.Stmts[0])
 		}
 		for _, stmt := range file.Stmts {
@@ -177,13 +175,12 @@ func (r *shellReader) read(code string) bool {
 		}
 	}
 	r.src = src
-	r.depth--
 	return err == nil
 }
 
 func isPlain(s *syntax.Stmt) bool {
-	_, call := s.Cmd.(*syntax.CallExpr)
-	return call && !s.Negated && !s.Background && len(s.Redirs) == 0 && !s.Semicolon.IsValid()
+	call, ok := s.Cmd.(*syntax.CallExpr)
+	return ok && len(call.Args) > 0 && !s.Negated && !s.Background && len(s.Redirs) == 0 && !s.Semicolon.IsValid()
 }
 
 // nested reads code that is the literal argument of a command.
@@ -347,6 +344,9 @@ func testsArithmetic(x syntax.TestExpr) bool {
 }
 
 func (r *shellReader) redirect(n *syntax.Redirect) {
+	if n.N != nil && strings.Trim(n.N.Value, "0123456789") != "" {
+		refuseShell("it has a redirection that sets a variable, which POSIX shells read differently")
+	}
 	target := r.word(n.Word)
 	switch n.Op {
 	case syntax.Hdoc, syntax.DashHdoc, syntax.WordHdoc:
@@ -443,9 +443,13 @@ func (r *shellReader) command(words []shellWord, assigns []string, more bool) {
 	if c.Name != "time" {
 		r.out.Commands = append(r.out.Commands, c)
 	}
+	if r.depth++; r.depth > maxShellWraps {
+		refuseShell("it has commands in the arguments of commands too many times")
+	}
 	if name.known {
 		r.runs(strings.ToLower(path.Base(name.text)), words[1:], more)
 	}
+	r.depth--
 }
 
 // text is a node as it is in the code.

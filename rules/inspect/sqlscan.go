@@ -186,7 +186,7 @@ func (sc *sqlScanner) word(line, begun bool) error {
 	if sc.dialect == "" && begun && transactSQL[word] {
 		return errors.New("it has a word that begins a statement of its own in some databases")
 	}
-	if next := sc.at(0); sc.dialect == "" && sc.pos-start == 1 && next == '\'' && strings.ContainsAny(word, "eu") {
+	if next := sc.at(0); sc.dialect == "" && (word == "e" && next == '\'' || word == "u" && next == '&') {
 		return errors.New("it has a string with a prefix that only some databases know")
 	}
 	return sc.tooDeep()
@@ -231,6 +231,9 @@ func (sc *sqlScanner) bracketed() error {
 
 // dollar passes over a parameter or, in PostgreSQL, a string between $tag$ and $tag$.
 func (sc *sqlScanner) dollar() error {
+	if sc.dialect == "" {
+		return errors.New("it has a dollar sign, which databases read differently")
+	}
 	rest := sc.s[sc.pos+1:]
 	n := 0
 	for n < len(rest) && isWord(rest[n]) {

@@ -16,8 +16,8 @@ const maxYAML = 64 << 10
 
 // CheckPath reports what is wrong with the path of a Field. A path starts with result
 // and goes on with the names of members, each after a dot, * for any member and [] for
-// any element: result.email, result.items[].to, result[].*.name. It stands for the
-// value that it leads to and all in it. Names are compared exactly.
+// any element, which can be left out: result.email, result.items[].to, result.*.name. It
+// stands for the value that it leads to and all in it. Names are compared exactly.
 func CheckPath(path string) error {
 	_, err := parsePath(path)
 	return err
@@ -109,21 +109,26 @@ func (s scope) member(name []byte) scope {
 	if len(s.fields) == 0 {
 		return s
 	}
-	return s.enter(func(step string) bool { return step == "*" || step != "[]" && step == string(name) })
+	return s.enter(func(step string) bool { return step == "*" || step != "[]" && step == string(name) }, false)
 }
 
 func (s scope) element() scope {
 	if len(s.fields) == 0 {
 		return s
 	}
-	return s.enter(func(step string) bool { return step == "[]" })
+	return s.enter(func(step string) bool { return step == "[]" }, true)
 }
 
-func (s scope) enter(leads func(step string) bool) scope {
+// enter follows the fields whose next step leads on. Where through is set, the others go on
+// unchanged.
+func (s scope) enter(leads func(step string) bool, through bool) scope {
 	inner := scope{kind: s.kind, set: s.set}
 	for _, f := range s.fields {
-		if leads(f.steps[0]) {
+		switch {
+		case leads(f.steps[0]):
 			inner.fields = append(inner.fields, fieldPath{f.steps[1:], f.kind})
+		case through:
+			inner.fields = append(inner.fields, f)
 		}
 	}
 	return inner.settled()

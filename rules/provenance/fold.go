@@ -16,8 +16,10 @@ const maxFolds = 4
 // ASCII.
 func fold(dst, text []byte) []byte {
 	if ascii(text) {
-		for _, c := range text {
-			dst = append(dst, foldASCII[c])
+		start := len(dst)
+		dst = append(dst, text...)
+		for i, c := range dst[start:] {
+			dst[start+i] = foldASCII[c]
 		}
 		return dst
 	}

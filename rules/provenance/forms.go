@@ -9,46 +9,61 @@ import (
 	"golang.org/x/net/idna"
 )
 
+// maxStrips is how often a word is freed from what may stand before it.
+const maxStrips = 4
+
 // canon returns the form of a folded word in which it is compared. It may use buf.
 func canon(buf, word []byte, has class) []byte {
-	if has&digit != 0 {
+	if has&(at|slash|sigil|colon) != 0 {
+		bare := word
+		for range maxStrips {
+			next := strip(bare)
+			if len(next) == len(bare) {
+				word = bare
+				break
+			}
+			bare = next
+		}
+	}
+	if has&dash != 0 && bytes.Contains(word, []byte("xn--")) {
+		word = decodeIDN(word)
+	}
+	if has&digit != 0 && len(word) > 0 {
 		if n, ok := appendNumber(buf[:0], word); ok {
 			return n
 		}
 	}
-	if has&(at|slash|sigil|colon|dash) == 0 {
+	return word
+}
+
+// strip takes off a word what it can be written with or without: the sign before a
+// name, mailto: or http://, a slash at the end.
+func strip(word []byte) []byte {
+	if len(word) < 2 {
 		return word
 	}
-	if word[0] == '#' || word[0] == '@' {
-		if rest := word[1:]; len(rest) > 0 && classify(rest)&^(letter|high|digit|dot|dash|mark) == 0 {
-			word = rest
+	last := len(word) - 1
+	switch {
+	case word[0] == '#' || word[0] == '@':
+		if classify(word[1:])&^(letter|high|digit|dot|soft|dash|mark) == 0 {
+			return word[1:]
 		}
-	}
-	if has&colon != 0 {
-		if rest, ok := bytes.CutPrefix(word, []byte("mailto:")); ok {
-			rest, _, _ = bytes.Cut(rest, []byte("?"))
-			word = rest
-		} else if i := bytes.Index(word, []byte("://")); i > 0 {
-			word = canonURL(word, i)
-		}
-	}
-	for len(word) > 1 && word[len(word)-1] == '/' && word[len(word)-2] != '/' && word[len(word)-2] != ':' {
-		word = word[:len(word)-1]
-	}
-	if has&dash != 0 && bytes.Contains(word, []byte("xn--")) {
-		word = decodeIDN(buf, word)
+	case bytes.HasPrefix(word, []byte("mailto:")):
+		address, _, _ := bytes.Cut(word[len("mailto:"):], []byte("?"))
+		return address
+	case isURL(word):
+		return canonURL(word, bytes.IndexByte(word, ':'))
+	case word[last] == '/' && word[last-1] != '/' && word[last-1] != ':':
+		return word[:last]
 	}
 	return word
 }
 
-// canonURL takes the scheme and the default port off a URL whose scheme ends at colon,
-// if it is one of the web without user information or backslashes, which would make it
-// another when the scheme is gone.
+// canonURL takes the scheme and the default port off a URL of the web whose scheme ends
+// at colon, if it has no user information or backslashes, which would make it another
+// when the scheme is gone.
 func canonURL(word []byte, colon int) []byte {
-	scheme, rest := string(word[:colon]), word[colon+3:]
-	if scheme != "http" && scheme != "https" {
-		return word
-	}
+	rest := word[colon+3:]
 	end := bytes.IndexAny(rest, "/?#")
 	if end < 0 {
 		end = len(rest)
@@ -58,7 +73,7 @@ func canonURL(word []byte, colon int) []byte {
 		return word
 	}
 	port := []byte(":443")
-	if scheme == "http" {
+	if colon == len("http") {
 		port = []byte(":80")
 	}
 	host := bytes.TrimSuffix(authority, port)
@@ -70,7 +85,7 @@ func canonURL(word []byte, colon int) []byte {
 }
 
 // decodeIDN decodes the punycode labels of a word that holds a host name.
-func decodeIDN(buf, word []byte) []byte {
+func decodeIDN(word []byte) []byte {
 	start, end := 0, len(word)
 	if i := bytes.LastIndexByte(word, '@'); i >= 0 {
 		start = i + 1
@@ -85,7 +100,7 @@ func decodeIDN(buf, word []byte) []byte {
 		return word
 	}
 	decoded := fold(nil, []byte(host))
-	if classify(decoded)&^(letter|high|digit|dot|dash) != 0 || bytes.Contains(decoded, []byte("xn--")) {
+	if classify(decoded)&^(letter|high|digit|dot|soft|dash) != 0 || bytes.Contains(decoded, []byte("xn--")) {
 		return word
 	}
 	out := append(make([]byte, 0, len(word)+8), word[:start]...)
@@ -93,8 +108,12 @@ func decodeIDN(buf, word []byte) []byte {
 	return append(out, word[end:]...)
 }
 
-// maxDigits is how many digits a number may have to be compared as one.
-const maxDigits = 40
+// maxDigits is how many digits a number may have to be compared as one, and maxNumber
+// how many bytes.
+const (
+	maxDigits = 40
+	maxNumber = 64
+)
 
 // appendNumber appends the canonical form of a decimal number: its digits without zeros
 // at the ends, e, and the exponent. It reports whether word is a number: with a sign, a
@@ -102,6 +121,12 @@ const maxDigits = 40
 // before a decimal comma, and an exponent. What starts with more zeros than a number
 // does is an identifier and none.
 func appendNumber(dst, word []byte) ([]byte, bool) {
+	if len(word) > maxNumber {
+		return dst, false
+	}
+	if c := word[0]; classes[c]&(digit|high) == 0 && c != '-' && c != '+' && c != '.' && c != '$' {
+		return dst, false
+	}
 	word = trimCurrency(word)
 	negative := false
 	if len(word) > 0 && (word[0] == '-' || word[0] == '+') {
@@ -130,7 +155,10 @@ func appendNumber(dst, word []byte) ([]byte, bool) {
 	default:
 		group, decimal = ',', '.'
 	}
-	whole, fraction, pointed := bytes.Cut(mantissa, []byte{decimal})
+	whole, fraction, pointed := mantissa, mantissa[:0], false
+	if i := bytes.IndexByte(mantissa, decimal); i >= 0 {
+		whole, fraction, pointed = mantissa[:i], mantissa[i+1:], true
+	}
 	if pointed && len(fraction) == 0 || len(whole)+len(fraction) == 0 {
 		return dst, false
 	}
@@ -220,7 +248,7 @@ func hostOf(word []byte) []byte {
 	if len(rest) == 0 || !scheme && (len(last) == len(rest) || len(last) < 2) {
 		return nil
 	}
-	if classify(rest)&^(letter|high|digit|dot|dash) != 0 || !scheme && classify(last)&^(letter|high) != 0 {
+	if classify(rest)&^(letter|high|digit|dot|soft|dash) != 0 || !scheme && classify(last)&^(letter|high) != 0 {
 		return nil
 	}
 	return rest
@@ -265,6 +293,26 @@ func joinIBAN(text []byte, found func(joined []byte, length int)) {
 			return
 		}
 	}
+}
+
+// groupsDigits reports whether text starts with digits and may go on with more behind a
+// separator.
+func groupsDigits(text []byte) bool {
+	i := 0
+	for i < len(text) && (classes[text[i]]&digit != 0 || text[i] == '+') {
+		i++
+	}
+	if i+1 >= len(text) {
+		return false
+	}
+	next := classes[text[i+1]]
+	switch text[i] {
+	case ' ', '-':
+		return next&digit != 0 || text[i+1] == '('
+	case '(', ')':
+		return true
+	}
+	return false
 }
 
 // joinDigits calls found with each card or phone number at the start of text that is
@@ -313,13 +361,13 @@ func joinDigits(text []byte, found func(joined []byte, length int)) {
 	}
 }
 
-// joinedWhole returns the number that text is if that is all that it is, in groups.
-func joinedWhole(buf, text []byte) ([]byte, bool) {
+// joinedWhole returns the hash of the number that text is if that is all that it is, in
+// groups.
+func (m *Memory) joinedWhole(text []byte) (h uint64, ok bool) {
 	text = bytes.TrimFunc(text, func(r rune) bool { return r == ' ' || r == '\n' })
-	ok := false
 	found := func(joined []byte, length int) {
 		if length == len(text) {
-			buf, ok = append(buf[:0], joined...), true
+			h, ok = m.canonical(joined, classify(joined)), true
 		}
 	}
 	switch {
@@ -329,5 +377,5 @@ func joinedWhole(buf, text []byte) ([]byte, bool) {
 	case classes[text[0]]&digit != 0 || text[0] == '+' || text[0] == '(':
 		joinDigits(text, found)
 	}
-	return buf, ok
+	return h, ok
 }

@@ -70,9 +70,9 @@
 // the process can find such a pair, as the seed never leaves it. What was sent is kept
 // in Bloom filters of at most 328 KiB; where one errs, a result gives no source.
 //
-// A distinct value takes 32 bytes and 6 to 11 in the index, a word of a run of two or
-// more 12 bytes more, all of which may take up a quarter more while they grow: some 55
-// bytes a word in all. At most MaxValues values and four times as many words in runs are
+// A distinct value takes 32 bytes and 11 to 22 in the index, a word of a run of two or
+// more 12 bytes more, a distinct text of several words some 24; with room to grow that
+// is 75 to 90 bytes a value in all. At most MaxValues values and four times as many words in runs are
 // kept, shared out so that none can displace another: an eighth each for what the user
 // and the configuration said and for trusted results, three eighths each for neutral and
 // for untrusted ones. What exceeds a share is dropped and was thus not seen. Once
@@ -82,7 +82,6 @@ package provenance
 
 import (
 	"math"
-	"strconv"
 	"sync"
 )
 
@@ -95,7 +94,7 @@ const (
 	Untrusted              // it holds text written by strangers
 )
 
-// DefaultMaxValues bounds a memory to about 12 MB.
+// DefaultMaxValues bounds a memory to about 17 MB.
 const DefaultMaxValues = 1 << 17
 
 // maxText is how many bytes of one observation are read; the rest is dropped. Reading
@@ -147,14 +146,16 @@ type Memory struct {
 	mu sync.Mutex
 	store
 	sent    filter
-	texts   map[uint64]struct{} // those that were read, with source and kind
+	texts   map[uint64]struct{} // those of several words that were read, with source and kind
+	recent  [256]uint64         // those that were read last, by their last bits
 	lost    bool                // something untrusted was dropped
 	longest int                 // words of the longest text that is known only as a whole
 	budget  int                 // bytes that the current observation may still read
 
 	// What follows is scratch space, wiped after use.
-	raw, folded, word []byte
-	query             []queryWord
+	raw, folded []byte
+	query       []queryWord
+	number      [maxNumber]byte
 }
 
 // New returns an empty Memory.
@@ -239,7 +240,8 @@ func (m *Memory) Stats() Stats {
 // done wipes the scratch space, so that no text outlives its call in clear, and
 // unlocks.
 func (m *Memory) done() {
-	m.raw, m.folded, m.word = wiped(m.raw), wiped(m.folded), wiped(m.word)
+	m.raw, m.folded = wiped(m.raw), wiped(m.folded)
+	clear(m.number[:])
 	m.mu.Unlock()
 }
 
@@ -247,68 +249,6 @@ func wiped(b []byte) []byte {
 	if cap(b) > 64<<10 {
 		return nil
 	}
-	clear(b)
+	clear(b[:cap(b)])
 	return b[:0]
-}
-
-// A finding is an Origin in the making.
-type finding struct {
-	started                bool
-	seen, trusted, tainted bool
-	sources                uint16
-}
-
-// leaf adds a leaf with the given kinds to f.
-func (f *finding) leaf(bits uint8, lost bool) {
-	seen := bits != 0
-	vouched := bits&(1<<said|1<<trusted) != 0
-	tainted := bits == 1<<untrusted || !seen && lost
-	f.tainted = f.tainted || tainted
-	if !f.started {
-		f.started, f.seen, f.trusted = true, seen, vouched
-		return
-	}
-	f.seen, f.trusted = f.seen && seen, f.trusted && vouched
-}
-
-// lookup adds the leaves of v to f. It reports whether there were any.
-func (m *Memory) lookup(v any, f *finding, depth int) bool {
-	if depth > maxDepth {
-		f.leaf(0, true)
-		return true
-	}
-	switch v := v.(type) {
-	case nil:
-		return false
-	case string:
-		m.lookupText(append(m.raw[:0], v...), f)
-	case bool:
-		m.lookupText(strconv.AppendBool(m.raw[:0], v), f)
-	case int:
-		m.lookupText(strconv.AppendInt(m.raw[:0], int64(v), 10), f)
-	case int64:
-		m.lookupText(strconv.AppendInt(m.raw[:0], v, 10), f)
-	case float64:
-		m.lookupText(strconv.AppendFloat(m.raw[:0], v, 'g', -1, 64), f)
-	case []string:
-		for _, e := range v {
-			m.lookupText(append(m.raw[:0], e...), f)
-		}
-		return len(v) > 0
-	case []any:
-		any := false
-		for _, e := range v {
-			any = m.lookup(e, f, depth+1) || any
-		}
-		return any
-	case map[string]any:
-		any := false
-		for _, e := range v {
-			any = m.lookup(e, f, depth+1) || any
-		}
-		return any
-	default: // a number that no int and no float64 holds, or no JSON at all
-		f.leaf(0, true)
-	}
-	return true
 }

@@ -8,7 +8,8 @@ type reader struct {
 	kind   kind
 	source uint16
 	sent   bool
-	depth  int // of decoded text in text
+	dry    bool // nothing is noted; only bounds are asked for
+	depth  int  // of decoded text in text
 }
 
 // reader returns the reader for an observation.
@@ -30,7 +31,7 @@ func kindOf(source string, t Trust) kind {
 
 // vouched reports whether what is read may become trusted, so that parts count only
 // where they surely are values.
-func (r *reader) vouched() bool { return !r.sent && r.kind <= trusted }
+func (r *reader) vouched() bool { return !r.sent && !r.dry && r.kind <= trusted }
 
 // lose notes that something was dropped.
 func (r *reader) lose() {
@@ -52,24 +53,28 @@ func (r *reader) text(text []byte, keep bool) {
 		}
 		m.budget -= len(text)
 	}
-	if len(text) > 2 && bytes.IndexByte(text, '.') > 0 {
+	id := mix(mix(m.hash(text), uint64(r.source)), uint64(r.kind)<<2)
+	switch {
+	case r.sent:
+		id ^= 1
+	case !keep:
+		id ^= 2
+	}
+	// What was read before says nothing new: a text counts most the first time.
+	recent := &m.recent[id%uint64(len(m.recent))]
+	if _, known := m.texts[id]; known || *recent == id {
+		return
+	}
+	*recent = id
+	if bytes.IndexByte(text, '.') > 0 {
 		r.glued(text)
 	}
 	start := len(m.folded) // text within text is folded behind it
 	m.folded = fold(m.folded, text)
-	folded := m.folded[start:]
-	defer func() { m.folded = m.folded[:start] }()
-
-	id := mix(mix(m.hash(folded), uint64(r.source)), uint64(r.kind)<<1)
-	if !r.sent && keep {
-		if _, known := m.texts[id]; known {
-			return // it says nothing new, since every text counts from the first time on
-		}
-	}
-	if words := r.words(folded, keep && !r.sent); words > 1 && keep && !r.sent {
-		if len(m.texts) < share(m.maxValues, neutral) {
-			m.texts[id] = struct{}{}
-		}
+	words := r.words(m.folded[start:], keep)
+	m.folded = m.folded[:start]
+	if words > 1 && len(m.texts) < share(m.maxValues, neutral) {
+		m.texts[id] = struct{}{}
 	}
 }
 
@@ -78,8 +83,12 @@ func (r *reader) words(folded []byte, keep bool) int {
 	m := r.m
 	l := newLexer(folded)
 	first := len(m.places)
+	each := *r // reads the words
+	each.dry = r.dry || !keep
+	keep = keep && !r.sent
 	var t token
 	var whole, pending uint64 // hashes of all words, without and with the symbols behind
+	var last uint64           // of the last word
 	var before uint64         // the word before, if it is a solo
 	words, joinedTo := 0, 0
 	bound, allSent := said, true
@@ -87,13 +96,13 @@ func (r *reader) words(folded []byte, keep bool) int {
 		if t.symbol && words == 0 {
 			continue
 		}
-		h, limit := uint64(0), said
+		h, e, limit := uint64(0), uint32(0), said
 		if t.symbol {
 			h = m.hash(t.text)
 		} else {
-			h, limit = r.word(&t)
+			h, e, limit = each.word(&t)
 			if t.at >= joinedTo {
-				joinedTo = r.joined(folded, t.at)
+				joinedTo = each.joined(folded, t.at)
 			}
 		}
 		pair := h
@@ -106,12 +115,15 @@ func (r *reader) words(folded []byte, keep bool) int {
 			sent := t.symbol || m.sent.has(pair)
 			allSent = allSent && sent
 			if keep {
-				keep = r.place(&t, h, first, sent, limit)
+				keep = r.place(&t, h, e, first, sent, limit)
 			}
+		}
+		if t.brk && words > 0 {
+			pending = mix(pending, 1)
 		}
 		pending = mix(pending, h)
 		if !t.symbol {
-			words, whole = words+1, pending
+			words, whole, last = words+1, pending, h
 			bound = max(bound, limit)
 		}
 		if before = 0; t.solo {
@@ -124,6 +136,9 @@ func (r *reader) words(folded []byte, keep bool) int {
 	if words < 2 {
 		for len(m.places) > first {
 			m.drop()
+		}
+		if words == 1 && each.dry {
+			r.value(last, nil, 0, bound)
 		}
 		return words
 	}
@@ -141,12 +156,15 @@ func (r *reader) words(folded []byte, keep bool) int {
 	return words
 }
 
-// place keeps the place of a word of the text whose places start at first, and reports
+// place keeps the place of a word, with its entry if it has one, of the text whose places start at first, and reports
 // whether there was room. Sent says that the word was sent, or for a solo behind another
 // that the two were.
-func (r *reader) place(t *token, h uint64, first int, sent bool, limit kind) bool {
+func (r *reader) place(t *token, h uint64, e uint32, first int, sent bool, limit kind) bool {
 	m := r.m
-	p := place{entry: m.intern(h, r.kind), source: r.source, kind: r.kind}
+	if e == 0 {
+		e = m.intern(h, r.kind)
+	}
+	p := place{entry: e, source: r.source, kind: r.kind}
 	if p.entry == 0 {
 		r.lose()
 	}
@@ -169,54 +187,58 @@ func (r *reader) place(t *token, h uint64, first int, sent bool, limit kind) boo
 	return true
 }
 
-// word reads a word and its parts. It returns the word's hash and the kind that bounds
+// word reads a word and its parts. It returns its hash and entry and the kind that bounds
 // what holds the word: that of the best place in which anything in it that was sent
 // stood before.
-func (r *reader) word(t *token) (h uint64, bound kind) {
+func (r *reader) word(t *token) (h uint64, e uint32, bound kind) {
 	m := r.m
 	if t.has&(delim|slash|colon|at|percent|mark) != 0 {
 		bound = r.parts(t.text, t.has)
 	}
-	m.word = canonInto(m.word, t.text, t.has)
-	h = m.hash(m.word)
-	bound = max(bound, r.value(h, t.text, t.has, bound))
-	return h, bound
+	h = m.canonical(t.text, t.has)
+	e, limit := r.note(h, t.text, t.has, bound)
+	return h, e, max(bound, limit)
 }
 
-// canonInto is canon that leaves its result in the buffer.
-func canonInto(buf, word []byte, has class) []byte {
-	return append(buf[:0], canon(buf, word, has)...)
+// canonical returns the hash of the form in which a folded word is compared.
+func (m *Memory) canonical(word []byte, has class) uint64 {
+	return m.hash(canon(m.number[:0], word, has))
 }
 
 // value notes one value, which counts for no more than bound, and returns the bound
 // that it sets itself.
 func (r *reader) value(h uint64, word []byte, has class, bound kind) kind {
+	_, limit := r.note(h, word, has, bound)
+	return limit
+}
+
+// note is value that also returns the entry, if one was looked up.
+func (r *reader) note(h uint64, word []byte, has class, bound kind) (e uint32, limit kind) {
 	m := r.m
 	switch {
 	case r.sent:
 		m.sent.add(h)
 	case r.kind == said:
-		r.credit(h, said)
+		e = r.credit(h, said)
 	case !m.sent.has(h):
-		r.credit(h, bound)
+		e = r.credit(h, bound)
 	case strong(word, has):
-		return m.standing(m.find(h))
+		return 0, m.standing(m.find(h))
 	}
-	return said
+	return e, said
 }
 
 // credit notes that a value stood where r reads, for no more than bound.
-func (r *reader) credit(h uint64, bound kind) {
+func (r *reader) credit(h uint64, bound kind) (e uint32) {
 	k := max(r.kind, bound)
-	if k == nowhere {
-		return
+	if k == nowhere || r.dry {
+		return 0
 	}
-	e := r.m.intern(h, r.kind)
-	if e == 0 {
+	if e = r.m.intern(h, r.kind); e == 0 {
 		r.lose()
-		return
 	}
 	r.m.credit(e, k, r.source)
+	return e
 }
 
 // part reads a part of a word as a value of its own and returns the bound that it sets.
@@ -231,9 +253,7 @@ func (r *reader) part(word []byte) kind {
 		return said
 	}
 	has := classify(word)
-	m := r.m
-	m.word = canonInto(m.word, word, has)
-	bound := r.value(m.hash(m.word), word, has, said)
+	bound := r.value(r.m.canonical(word, has), word, has, said)
 	if has&(slash|colon) != 0 {
 		r.host(word)
 	}
@@ -246,9 +266,7 @@ func (r *reader) part(word []byte) kind {
 // host notes the host of a URL.
 func (r *reader) host(word []byte) {
 	if host := hostOf(word); host != nil {
-		m := r.m
-		m.word = canonInto(m.word, host, classify(host))
-		r.value(m.hash(m.word), host, 0, said)
+		r.value(r.m.canonical(host, classify(host)), host, 0, said)
 	}
 }
 
@@ -267,12 +285,10 @@ func (r *reader) address(word []byte, has class) (bound kind) {
 			continue
 		}
 		if has&slash != 0 {
-			r.m.word = canonInto(r.m.word, piece, classify(piece))
-			bound = max(bound, r.value(r.m.hash(r.m.word), piece, at, said))
+			bound = max(bound, r.value(r.m.canonical(piece, classify(piece)), piece, at, said))
 		}
 		if domain := piece[i+1:]; len(domain) > 0 {
-			r.m.word = canonInto(r.m.word, domain, classify(domain))
-			r.value(r.m.hash(r.m.word), domain, 0, said)
+			r.value(r.m.canonical(domain, classify(domain)), domain, 0, said)
 		}
 	}
 	return bound
@@ -281,14 +297,24 @@ func (r *reader) address(word []byte, has class) (bound kind) {
 // parts notes the parts of a word that are values too, and returns the bound that they
 // set for the whole.
 func (r *reader) parts(word []byte, has class) (bound kind) {
-	if has&percent != 0 && !r.vouched() {
-		bound = r.decoded(word)
-	}
 	if has&(slash|colon) != 0 {
 		r.host(word)
 	}
-	if has&at != 0 && !r.vouched() {
-		bound = max(bound, r.address(word, has))
+	if has&(at|percent) != 0 || isURL(word) {
+		// What may be read in more ways than one counts against the whole, but
+		// becomes a value only where nobody vouches for it.
+		if r.kind == said && isURL(word) && !r.sent {
+			return said
+		}
+		all := *r
+		all.dry = r.dry || r.vouched()
+		bound = all.address(word, has)
+		if has&percent != 0 {
+			bound = max(bound, all.decoded(word))
+		}
+		if isURL(word) {
+			return max(bound, all.split(word, has))
+		}
 	}
 	if bytes.HasSuffix(word, []byte("'s")) {
 		r.part(word[:len(word)-2])
@@ -296,9 +322,14 @@ func (r *reader) parts(word []byte, has class) (bound kind) {
 	if c := classes[word[0]] | classes[word[len(word)-1]]; c&mark != 0 {
 		bound = max(bound, r.part(bytes.Trim(word, "*_~`")))
 	}
-	if has&delim == 0 || numeric(word, has) || r.vouched() && isURL(word) {
-		return bound
+	if has&delim != 0 && !numeric(word, has) {
+		bound = max(bound, r.split(word, has))
 	}
+	return bound
+}
+
+// split notes the parts of a word between delimiters.
+func (r *reader) split(word []byte, has class) (bound kind) {
 	start := 0
 	for i := 0; i < len(word); i++ {
 		if classes[word[i]]&delim == 0 {
@@ -386,7 +417,7 @@ func (r *reader) loose(text []byte) (bound kind) {
 	l := newLexer(m.folded[start:])
 	for t := (token{}); l.next(&t); {
 		if !t.symbol {
-			_, b := r.word(&t)
+			_, _, b := r.word(&t)
 			bound = max(bound, b)
 		}
 	}
@@ -397,21 +428,30 @@ func (r *reader) loose(text []byte) (bound kind) {
 // glued reads the words on both sides of a full stop that lacks its space, as in
 // "see www.example.com.They are".
 func (r *reader) glued(text []byte) {
-	start, open := 0, false // of what is not yet read of a word
-	for i := 1; i < len(text); i++ {
-		switch c := text[i]; {
-		case classes[c]&space != 0 || c < ' ':
-			if open {
-				r.loose(text[start:i])
-			}
-			start, open = i, false
-		case c == '.' && i+2 < len(text) && isLower(text[i-1]) && 'A' <= text[i+1] && text[i+1] <= 'Z' && isLower(text[i+2]):
-			r.loose(text[start:i])
-			start, open = i+1, true
-		}
+	isGlue := func(i int) bool {
+		return text[i] == '.' && i > 0 && i+2 < len(text) &&
+			isLower(text[i-1]) && 'A' <= text[i+1] && text[i+1] <= 'Z' && isLower(text[i+2])
 	}
-	if open {
-		r.loose(text[start:])
+	read := 0
+	for i := 0; ; {
+		next := bytes.IndexByte(text[i:], '.')
+		if next < 0 {
+			return
+		}
+		if i += next; !isGlue(i) {
+			i++
+			continue
+		}
+		start, end := i, i+1
+		for start > read && text[start-1] > ' ' {
+			start--
+		}
+		for end < len(text) && text[end] > ' ' && !isGlue(end) {
+			end++
+		}
+		r.loose(text[start:i])
+		r.loose(text[i+1 : end])
+		i, read = end, end
 	}
 }
 
@@ -431,86 +471,25 @@ func unhex(c byte) int {
 // they end.
 func (r *reader) joined(text []byte, at int) int {
 	rest, end := text[at:], at
+	if classes[rest[0]]&digit == 0 && rest[0] != '+' {
+		if !startsIBAN(rest) {
+			return end
+		}
+	} else if !groupsDigits(rest) {
+		return end
+	}
 	found := func(joined []byte, length int) {
-		m := r.m
-		m.word = canonInto(m.word, joined, classify(joined))
-		r.value(m.hash(m.word), joined, digit, said)
+		r.value(r.m.canonical(joined, classify(joined)), joined, digit, said)
 		end = at + length
 	}
 	switch {
-	case startsIBAN(rest):
+	case classes[rest[0]]&letter != 0:
 		joinIBAN(rest, found)
-	case classes[rest[0]]&digit != 0 || rest[0] == '+':
+	default:
 		if at > 0 && text[at-1] == '(' {
 			rest, at = text[at-1:], at-1
 		}
 		joinDigits(rest, found)
 	}
 	return end
-}
-
-// lookupText adds the value of text to f. The text is in the memory's scratch space.
-func (m *Memory) lookupText(text []byte, f *finding) {
-	m.raw = text
-	m.folded = fold(m.folded[:0], text)
-	if joined, ok := joinedWhole(m.word, m.folded); ok {
-		m.word = canonInto(m.word, joined, classify(joined))
-		e := &m.entries[m.find(m.hash(m.word))]
-		f.leaf(e.kinds, m.lost)
-		f.sources = m.union(f.sources, e.sources)
-		return
-	}
-	l := newLexer(m.folded)
-	m.query = m.query[:0]
-	var t token
-	var whole, pending uint64
-	words, end := 0, 0
-	known := true
-	for l.next(&t) {
-		if t.symbol && words == 0 {
-			continue
-		}
-		var h uint64
-		if t.symbol {
-			h = m.hash(t.text)
-		} else {
-			m.word = canonInto(m.word, t.text, t.has)
-			h = m.hash(m.word)
-		}
-		pending = mix(pending, h)
-		if known {
-			e := m.find(h)
-			m.query = append(m.query, queryWord{entry: e, brk: t.brk})
-			known = e != 0 || t.symbol
-		}
-		if !t.symbol {
-			words, whole, end = words+1, pending, len(m.query)
-		}
-		if !known && words > max(1, m.longest) {
-			break // neither a run nor a whole that is known
-		}
-	}
-	var kinds uint8
-	var sources uint16
-	more := false
-	switch {
-	case words == 1:
-		e := &m.entries[m.query[0].entry]
-		kinds, sources = e.kinds, e.sources
-	case words > 1:
-		e := &m.entries[m.find(whole)]
-		kinds, sources = e.kinds, e.sources
-		if known {
-			k, s, walkedOut := m.walk(m.query[:end])
-			kinds, sources, more = kinds|k, m.union(sources, s), walkedOut
-		}
-	}
-	f.leaf(kinds, m.lost || more)
-	f.sources = m.union(f.sources, sources)
-}
-
-// mix returns a hash of two hashes whose order counts.
-func mix(a, b uint64) uint64 {
-	a = (a ^ b) * 0x9e3779b97f4a7c15
-	return (a ^ a>>29) + b*0xbf58476d1ce4e5b9
 }

@@ -31,7 +31,7 @@ const (
 type store struct {
 	seed    maphash.Seed
 	entries []entry  // without a value at 0
-	index   []uint32 // open addressing over entries, whose hashes are the keys; 0 is free
+	index   []uint64 // open addressing: the upper half of an entry's hash, and the entry; 0 is free
 	places  []place
 
 	maxValues  int
@@ -43,6 +43,8 @@ type store struct {
 	sets       []sourceSet
 	setIDs     map[string]uint16
 	transition map[uint32]uint16 // set and source to the set with that source
+	lastStep   uint32            // in transition, and
+	lastSet    uint16            // what it leads to
 }
 
 // An entry is a value.
@@ -84,13 +86,14 @@ func (s *store) init(maxValues int) {
 	s.seed = maphash.MakeSeed()
 	s.maxValues = min(maxValues, math.MaxInt32/8)
 	s.entries = make([]entry, 1, 64)
-	s.index = make([]uint32, 128)
+	s.index = make([]uint64, 128)
 	s.sourceIDs, s.setIDs, s.transition = map[string]uint16{}, map[string]uint16{}, map[uint32]uint16{}
 	s.sets = make([]sourceSet, 1)
+	s.lastStep = math.MaxUint32 // no step
 }
 
 func (s *store) bytes() int {
-	return cap(s.entries)*int(unsafe.Sizeof(entry{})) + 4*cap(s.index) + cap(s.places)*int(unsafe.Sizeof(place{}))
+	return cap(s.entries)*int(unsafe.Sizeof(entry{})) + 8*cap(s.index) + cap(s.places)*int(unsafe.Sizeof(place{}))
 }
 
 // share returns how much of a total is for places of kind k.
@@ -105,11 +108,18 @@ func (s *store) hash(word []byte) uint64 { return maphash.Bytes(s.seed, word) }
 
 // find returns the entry of a hash, 0 if there is none.
 func (s *store) find(hash uint64) uint32 {
+	e, _ := s.slot(hash)
+	return e
+}
+
+// slot returns the entry of a hash, or 0 and the place in the index where it belongs.
+func (s *store) slot(hash uint64) (e uint32, at uint64) {
 	mask := uint64(len(s.index) - 1)
-	for i := hash & mask; ; i = (i + 1) & mask {
-		e := s.index[i]
-		if e == 0 || s.entries[e].hash == hash {
-			return e
+	tag := hash >> 32
+	for at = tag & mask; ; at = (at + 1) & mask {
+		x := s.index[at]
+		if x == 0 || x>>32 == tag && s.entries[uint32(x)].hash == hash {
+			return uint32(x), at
 		}
 	}
 }
@@ -117,35 +127,42 @@ func (s *store) find(hash uint64) uint32 {
 // intern returns the entry of a hash and makes it if there is room in the share of k,
 // or else returns 0.
 func (s *store) intern(hash uint64, k kind) uint32 {
-	mask := uint64(len(s.index) - 1)
-	i := hash & mask
-	for ; s.index[i] != 0; i = (i + 1) & mask {
-		if e := s.index[i]; s.entries[e].hash == hash {
-			return e
-		}
-	}
-	if s.values[k] >= share(s.maxValues, k) {
-		return 0
+	e, at := s.slot(hash)
+	if e != 0 || s.values[k] >= share(s.maxValues, k) {
+		return e
 	}
 	s.values[k]++
-	e := uint32(len(s.entries))
-	s.entries = append(s.entries, entry{hash: hash})
-	s.index[i] = e
+	e = uint32(len(s.entries))
+	s.entries = append(roomy(s.entries), entry{hash: hash})
+	s.index[at] = hash>>32<<32 | uint64(e)
 	if len(s.entries)*4 > len(s.index)*3 {
 		s.grow()
 	}
 	return e
 }
 
+// roomy doubles a small slice that is full, where append would add a quarter, and a
+// session's first results would mostly be copied.
+func roomy[T any](s []T) []T {
+	if len(s) < cap(s) || len(s) >= 1<<14 {
+		return s
+	}
+	return slices.Grow(s, max(64, len(s)))
+}
+
 func (s *store) grow() {
-	s.index = make([]uint32, 2*len(s.index))
+	old := s.index
+	s.index = make([]uint64, 2*len(old))
 	mask := uint64(len(s.index) - 1)
-	for e := 1; e < len(s.entries); e++ {
-		i := s.entries[e].hash & mask
-		for s.index[i] != 0 {
-			i = (i + 1) & mask
+	for _, x := range old {
+		if x == 0 {
+			continue
 		}
-		s.index[i] = uint32(e)
+		at := x >> 32 & mask
+		for s.index[at] != 0 {
+			at = (at + 1) & mask
+		}
+		s.index[at] = x
 	}
 }
 
@@ -183,7 +200,7 @@ func (s *store) put(p place) bool {
 	s.words[p.kind]++
 	v, c := &s.entries[p.entry], chain(p.kind)
 	p.before = v.newest[c]
-	s.places = append(s.places, p)
+	s.places = append(roomy(s.places), p)
 	v.newest[c] = uint32(len(s.places))
 	if v.count[c] < math.MaxUint16 {
 		v.count[c]++
@@ -291,23 +308,31 @@ func (s *store) names(set uint16) []string { return s.sets[set].names }
 // alone, so the order in which they came does not matter.
 func (s *store) with(set, source uint16) uint16 {
 	step := uint32(set)<<16 | uint32(source)
-	if next, ok := s.transition[step]; ok {
-		return next
+	if step == s.lastStep {
+		return s.lastSet
 	}
+	next, ok := s.transition[step]
+	if !ok {
+		next = s.extended(set, source)
+		if len(s.transition) < 4*maxSets {
+			s.transition[step] = next
+		}
+	}
+	s.lastStep, s.lastSet = step, next
+	return next
+}
+
+// extended is with, worked out.
+func (s *store) extended(set, source uint16) uint16 {
 	ids := slices.Clone(s.sets[set].ids)
 	at, found := slices.BinarySearchFunc(ids, s.sources[source], func(id uint16, name string) int {
 		return strings.Compare(s.sources[id], name)
 	})
-	next := set
-	if !found && at < maxPerSet {
-		ids = slices.Insert(ids, at, source)
-		ids = ids[:min(len(ids), maxPerSet)]
-		next = s.set(ids, set)
+	if found || at >= maxPerSet {
+		return set
 	}
-	if len(s.transition) < 4*maxSets {
-		s.transition[step] = next
-	}
-	return next
+	ids = slices.Insert(ids, at, source)
+	return s.set(ids[:min(len(ids), maxPerSet)], set)
 }
 
 // union returns the set with the sources of both.

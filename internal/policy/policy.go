@@ -1,0 +1,100 @@
+// Package policy compiles the policy of a configuration file: what package config has read
+// becomes what package rules decides with.
+//
+//	p, err := policy.Compile(cfg) // err is config.Problems, with file, line and column
+package policy
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/mcpfirewall/mcpfirewall/internal/config"
+	"github.com/mcpfirewall/mcpfirewall/internal/jsonrpc"
+	"github.com/mcpfirewall/mcpfirewall/rules"
+)
+
+// Compile compiles the policy of cfg. The error is of type config.Problems and holds all
+// of them.
+func Compile(cfg *config.Config) (*rules.Policy, error) {
+	c := compiler{cfg: cfg}
+	src := rules.Source{
+		Tools:     c.patterns("tools", cfg.Tools.Patterns),
+		Resources: c.patterns("resources", cfg.Resources),
+		Prompts:   c.patterns("prompts", cfg.Prompts),
+	}
+	for i, r := range cfg.Rules {
+		src.Rules = append(src.Rules, rules.Rule{Name: r.Name, Tools: r.Tools, On: r.On, When: r.When,
+			Then: c.action(fmt.Sprintf("rules[%d].then", i), r.Then), Message: r.Message})
+	}
+	for i, l := range cfg.Limits {
+		src.Limits = append(src.Limits, rules.Limit{Name: l.Name, Tools: l.Tools, When: l.When, Sum: l.Sum, Max: l.Max, Per: period(l.Per), Zone: l.Zone,
+			By: l.By, Then: c.action(fmt.Sprintf("limits[%d].then", i), l.Then), Message: l.Message})
+	}
+	for _, n := range cfg.Tools.Narrow {
+		src.Narrow = append(src.Narrow, narrow(n))
+	}
+	for name, patterns := range cfg.Labels.All() {
+		for _, p := range patterns {
+			label := rules.Label{Name: name, Pattern: p.Pattern}
+			if p.Field != "" {
+				label.Field = "result." + p.Field
+			}
+			src.Labels = append(src.Labels, label)
+		}
+	}
+	policy, err := rules.Compile(src)
+	if found, ok := err.(rules.Problems); ok {
+		c.problems = append(c.problems, Problems(cfg, found)...)
+	} else if err != nil {
+		return nil, fmt.Errorf("compiling the policy: %w", err)
+	}
+	if len(c.problems) > 0 {
+		return nil, c.problems
+	}
+	return policy, nil
+}
+
+// Problems finds where in the file the problems of its policy are.
+func Problems(cfg *config.Config, found []rules.Problem) config.Problems {
+	var problems config.Problems
+	for _, p := range found {
+		problems = append(problems, cfg.Problem(p.Path, p.Offset, p.Message, p.Suggestion))
+	}
+	return problems
+}
+
+type compiler struct {
+	cfg      *config.Config
+	problems config.Problems
+}
+
+func (c *compiler) action(at, text string) rules.Action {
+	action, err := rules.ParseAction(text)
+	if err != nil {
+		c.problems = append(c.problems, c.cfg.Problem(at, 0, err.Error(), ""))
+	}
+	return action
+}
+
+func (c *compiler) patterns(at string, p config.Patterns) rules.Patterns {
+	return rules.Patterns{Default: c.action(at+".default", p.Default), Allow: p.Allow, Ask: p.Ask, Deny: p.Deny}
+}
+
+func period(p config.Period) string {
+	if p.Calendar != "" {
+		return p.Calendar
+	}
+	return p.Window.String()
+}
+
+func narrow(n config.Narrow) rules.Narrow {
+	out := rules.Narrow{Name: n.Name, From: n.From, Title: n.Title, Description: n.Description, Args: n.Args, Output: n.Output, Input: map[string][]byte{}}
+	for _, in := range n.Input {
+		schema := []byte(in.Schema)
+		if in.Default == nil && !slices.Contains(n.Required, in.Name) {
+			schema = jsonrpc.SetMember(schema, "optional", []byte("true"))
+		}
+		out.Input[in.Name] = schema
+	}
+	return out
+}

@@ -1,0 +1,162 @@
+package preset_test
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/expr-lang/expr"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/mcpfirewall/mcpfirewall/internal/config"
+	"github.com/mcpfirewall/mcpfirewall/internal/preset"
+)
+
+var update = flag.Bool("update", false, "write docs/presets.md")
+
+func TestMarkdownIsCommitted(t *testing.T) {
+	path := filepath.Join("..", "..", "docs", "presets.md")
+	got := preset.Markdown()
+	if *update {
+		if err := os.WriteFile(path, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("%s differs from what the presets say now; if that is right, run the test with -update", path)
+	}
+}
+
+// use returns a configuration with nothing but one preset.
+func use(t *testing.T, name string) *config.Config {
+	t.Helper()
+	t.Setenv("XDG_STATE_HOME", t.TempDir())
+	cfg, err := config.Parse("", fmt.Appendf(nil, "version: 1\nuse: [%s]\n", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg
+}
+
+func TestPresets(t *testing.T) {
+	if len(preset.Names()) < 9 {
+		t.Errorf("there are only %v", preset.Names())
+	}
+	for _, name := range preset.Names() {
+		t.Run(name, func(t *testing.T) {
+			cfg := use(t, name)
+			text, ok := preset.Text(name)
+			if !ok || !strings.HasPrefix(text, "# "+name+": ") {
+				t.Errorf("the head does not begin with the name: %.60q", text)
+			}
+			if !regexp.MustCompile(`\n# (Stops|Asks about|Marks)`).MatchString(text) || !regexp.MustCompile(`\n# Does not (stop|mark): `).MatchString(text) {
+				t.Error("the head does not say what the preset stops and what it does not")
+			}
+			for line := range strings.Lines(text) {
+				if strings.HasPrefix(line, "#") && len(line) > 82 {
+					t.Errorf("a line of the head is too long: %s", line)
+				}
+			}
+			for i, r := range cfg.Rules {
+				if r.Preset != name || !strings.HasPrefix(r.Name, name+": ") {
+					t.Errorf("rule %d is called %q, of the preset %q", i, r.Name, r.Preset)
+				}
+				if r.Then == "deny" && r.Message == "" {
+					t.Errorf("the rule %q tells the agent nothing", r.Name)
+				}
+				if _, err := expr.Compile(r.When); err != nil {
+					t.Errorf("the rule %q: %v", r.Name, err)
+				}
+				if p := cfg.Problem(fmt.Sprintf("rules[%d].when", i), 0, "m", ""); p.File != "preset "+name || p.Line < 2 {
+					t.Errorf("a problem in the rule %q is at %s:%d", r.Name, p.File, p.Line)
+				}
+			}
+			if len(cfg.Rules)+len(cfg.Labels.External) == 0 {
+				t.Error("it is empty")
+			}
+			for label, patterns := range cfg.Labels.All() {
+				for i, p := range patterns {
+					if p.Preset != name {
+						t.Errorf("labels.%s[%d] is of the preset %q", label, i, p.Preset)
+					}
+				}
+			}
+		})
+	}
+	if text, ok := preset.Text("../preset"); ok || text != "" {
+		t.Error("there is a preset outside of the folder")
+	}
+}
+
+// testCase is one call of testdata, and what a preset decides on it where the
+// patterns allow everything.
+type testCase struct {
+	Call        string          // server.tool
+	Args        map[string]any  //
+	Schema      map[string]any  // of the tool, empty for one that takes anything
+	Annotations map[string]bool // of the tool
+	Labels      []string        // of the tool
+	Session     []string        // labels of the session
+	Tainted     []string        // values that only untrusted results have shown
+	Expect      string          // allow, ask or deny
+	Rule        string          // the rule that decides, "" where one fails on a value that cannot be parsed
+}
+
+// decide evaluates a preset on a call.
+var decide func(t *testing.T, cfg *config.Config, c testCase) (action, rule string)
+
+func TestCases(t *testing.T) {
+	for _, name := range preset.Names() {
+		cfg := use(t, name)
+		if len(cfg.Rules) == 0 {
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			data, err := os.ReadFile(filepath.Join("testdata", name+".yaml"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var cases []testCase
+			dec := yaml.NewDecoder(bytes.NewReader(data))
+			dec.KnownFields(true)
+			if err := dec.Decode(&cases); err != nil {
+				t.Fatal(err)
+			}
+			reached := make(map[string]bool)
+			for i, c := range cases {
+				reached[c.Rule] = true
+				server, tool, _ := strings.Cut(c.Call, ".")
+				known := slices.ContainsFunc(cfg.Rules, func(r config.Rule) bool { return r.Name == name+": "+c.Rule && r.Then == c.Expect })
+				if server == "" || tool == "" || !slices.Contains([]string{"allow", "ask", "deny"}, c.Expect) || c.Rule != "" && !known || c.Rule == "" && c.Expect == "ask" {
+					t.Errorf("case %d makes no sense: %+v", i, c)
+				}
+				if decide == nil {
+					continue
+				}
+				action, rule := decide(t, cfg, c)
+				if action != c.Expect || c.Rule != "" && rule != name+": "+c.Rule {
+					t.Errorf("case %d, %+v: %s by the rule %q", i, c, action, rule)
+				}
+			}
+			for _, r := range cfg.Rules {
+				if !reached[strings.TrimPrefix(r.Name, name+": ")] {
+					t.Errorf("no case reaches the rule %q", r.Name)
+				}
+			}
+			if !reached[""] && !slices.ContainsFunc(cases, func(c testCase) bool { return c.Expect == "allow" }) {
+				t.Error("no case is allowed")
+			}
+		})
+	}
+}
