@@ -123,6 +123,8 @@ func TestDocsCommands(t *testing.T) {
 					}
 				case "jq":
 					runJQ(t, line)
+				case "echo":
+					runEcho(t, line)
 				default:
 					t.Errorf("%s: %s is not known to this test", name, line)
 				}
@@ -162,6 +164,20 @@ func runJQ(t *testing.T, line string) {
 	cmd := exec.Command("sh", "-c", line)
 	cmd.Env = h.env
 	if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "delete_all") {
+		t.Errorf("%s: %v\n%s", line, err, out)
+	}
+}
+
+// runEcho runs a line that gives a command something to read.
+func runEcho(t *testing.T, line string) {
+	if runtime.GOOS == "windows" {
+		t.Logf("not run, because there is no sh: %s", line)
+		return
+	}
+	h, _ := newHookHome(t)
+	cmd := exec.Command("sh", "-c", line)
+	cmd.Env = append(h.env, "PATH="+filepath.Dir(built)+string(filepath.ListSeparator)+os.Getenv("PATH"))
+	if out, err := cmd.CombinedOutput(); err != nil || !strings.HasPrefix(string(out), "mcpfirewall: ") {
 		t.Errorf("%s: %v\n%s", line, err, out)
 	}
 }

@@ -31,6 +31,11 @@ func TestMain(m *testing.M) {
 		rawServer()
 		return
 	}
+	// And a firewall that takes prompts.
+	if len(os.Args) == 4 && os.Args[1] == "hook-listener" {
+		hookListener(os.Args[2], os.Args[3])
+		return
+	}
 	flag.Parse()
 	os.Exit(func() int {
 		dir, err := os.MkdirTemp("", "mcpfirewall-cmd-")

@@ -115,6 +115,9 @@ func scanShell(s string) error {
 	if !utf8.ValidString(s) {
 		return errors.New("it is not valid UTF-8")
 	}
+	if strings.HasSuffix(s, `\`) {
+		return errors.New("it ends in a backslash, which continues it with whatever follows")
+	}
 	opened := 0
 	for _, r := range s {
 		switch {

@@ -146,7 +146,7 @@ func TestParseShellCommand(t *testing.T) {
 // What shells read differently, or only some of them know, is refused.
 func TestParseShellRefuses(t *testing.T) {
 	for _, s := range []string{
-		"", " \n", "echo 'x", `echo "x`, "echo $(x", "echo `x", "a &&", "if a", ")", "a | | b", "cat <<EOF\nx $(",
+		"", " \n", "echo 'x", `echo "x`, "echo $(x", "echo `x", "a &&", "if a", ")", "a | | b", `ls \\`, `\`, "cat <<EOF\nx $(",
 		"{cat,/etc/passwd}", `{cat,"/etc/passwd"}`, "echo {1..3}", `echo a{"b",c}`,
 		`$'\x72m' x`, `echo $"x"`, "ls >& file", "ls &> file", "exec 3<>/dev/tcp/192.0.2.1/80", "cat < /dev/udp/x/1",
 		"((rm -rf /))", "((1))\ncat <(ls)", "[[ a < b ]]", "[[ a > b ]]; cat <(ls)", "a[$(id)]=1", "{fd}> out ls",
@@ -177,7 +177,7 @@ func TestParseShellBounded(t *testing.T) {
 			start := time.Now()
 			_, err := ParseShell("echo " + s)
 			_, err2 := ParseShell(s)
-			if took := time.Since(start); took > 2*time.Second {
+			if took := time.Since(start); took > 15*time.Second {
 				t.Errorf("%.40q of %d bytes took %s (%v, %v)", s, len(s), took, err, err2)
 			}
 		}

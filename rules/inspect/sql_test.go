@@ -164,7 +164,8 @@ func TestParseSQLRefuses(t *testing.T) {
 	}
 }
 
-// Nesting of every kind is refused or read within bounds.
+// Nesting of every kind is refused or read within bounds. The limit is loose, for
+// slow machines: what it guards against is time that doubles with every level.
 func TestParseSQLBounded(t *testing.T) {
 	repeat := func(before, open, middle, closing, after string) []string {
 		var out []string
@@ -193,7 +194,7 @@ func TestParseSQLBounded(t *testing.T) {
 			for _, dialect := range []string{"", "postgres", "mysql", "sqlite"} {
 				start := time.Now()
 				_, err := ParseSQL(text, dialect)
-				if took := time.Since(start); took > 2*time.Second {
+				if took := time.Since(start); took > 15*time.Second {
 					t.Errorf("%s %.40q of %d bytes took %s (%v)", dialect, text, len(text), took, err)
 				}
 			}

@@ -56,6 +56,8 @@ func ReadEvent(r io.Reader) (Prompt, error) {
 		switch {
 		case field == nil:
 			err = d.SkipValue()
+		case d.PeekKind() == 0:
+			_, err = d.ReadToken() // says what is wrong
 		case d.PeekKind() != '"':
 			return p, errors.New("reading the event: hook_event_name, session_id, cwd or prompt is no string")
 		default:

@@ -220,7 +220,11 @@ func TestWaiting(t *testing.T) {
 }
 
 func TestFewWait(t *testing.T) {
-	dir := t.TempDir()
+	dir, err := os.MkdirTemp("", "hk")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
 	for range maxLeft + 3 {
 		if _, err := Send(context.Background(), dir, Prompt{Session: "nobody", Text: "x"}); err != nil {
 			t.Fatal(err)
