@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -22,6 +23,7 @@ type call struct {
 	target string // the capability's name for records
 	lookup func(*view) *capability
 	args   []byte // raw arguments; nil if there are none
+	sent   []byte // what the server gets of them: others where the tool is narrowed
 	shown  []byte // what a person and the record see of what the agent chose
 	chain  *chain // what an earlier round trip of this call left, or nil
 	record string // id of the audit record
@@ -29,6 +31,9 @@ type call struct {
 
 	decided    string // the rule that let the call pass
 	approvedBy string // the rule that asked, where a person said yes
+	limit      string // the name of what limits reserve, once there is one
+	reserved   string // the same, while something is reserved
+	sending    bool   // something was sent, or may have been
 }
 
 func (x *Exchange) callTool() answer {
@@ -115,10 +120,12 @@ func (x *Exchange) through(args []byte, target string, find func(*view) *capabil
 		return k.abort(a)
 	}
 	if err := k.intend(); err != nil {
+		k.giveBack()
 		return k.abort(k.withhold(err))
 	}
 	if !k.chain.counted() {
 		x.s.calls.Add(1)
+		k.sends()
 	}
 	return k.perform()
 }
@@ -205,19 +212,40 @@ func (k *call) validate() error {
 	if k.c.kind != rules.Tool {
 		return nil
 	}
-	return k.c.input.CheckParsed(k.args, k.c.open)
+	if k.sent = k.args; k.c.narrow == nil {
+		return k.c.input.CheckParsed(k.args, k.c.open)
+	}
+	if k.x.param("task").Present() && k.c.judged() {
+		return errors.New("results of this tool are judged before they are passed on, so it cannot run as a task: call it without one")
+	}
+	if err := k.c.input.CheckParsed(k.args, false); err != nil {
+		return err
+	}
+	args := k.args
+	if len(args) == 0 {
+		args = []byte("{}")
+	}
+	var err error
+	if k.sent, err = k.c.narrow.Arguments(args); err != nil {
+		return err
+	}
+	return k.c.broad.Check(k.sent, takesUndeclared(k.c.conn.cfg.Arguments, k.c.name))
 }
 
 // decide asks the policy, and a person where the policy says so. waited says that a person
 // said yes just now.
 func (k *call) decide() (a answer, waited bool) {
 	x, s := k.x, k.x.s
-	what := rules.Call{Args: k.args, Parsed: true, Session: rules.Session{Calls: int(s.calls.Load()), Started: s.started}}
+	what := k.policyCall()
 	d := k.c.entry.Decide(what)
 	for _, e := range k.c.also {
 		if other := e.Decide(what); other.Action > d.Action {
 			d = other
 		}
+	}
+	charges, taken := k.limits(what, d)
+	if taken.Action > d.Action {
+		d = taken
 	}
 	if d.Failed != nil {
 		s.relay.log.Warn().Str("rule", d.Rule).Str("reason", s.relay.redact.Text(d.Failed.Error())).Msg("a rule failed: the call is denied")
@@ -232,7 +260,64 @@ func (k *call) decide() (a answer, waited bool) {
 		k.approvedBy = d.Rule
 	}
 	k.decided = d.Rule
-	return answer{}, false
+	return k.reserve(charges), false
+}
+
+// limits returns what the limits take for a call that the rules let pass or ask about, and
+// what they say of it as they stand. Nothing is taken before a person has answered.
+func (k *call) limits(what rules.Call, d rules.Decision) (rules.Charges, rules.Decision) {
+	s := k.x.s
+	if d.Action == rules.Deny || k.c.kind != rules.Tool || k.chain.counted() {
+		return rules.Charges{}, rules.Decision{Action: rules.Allow} // one unit covers the whole chain
+	}
+	who := rules.Owner{Principal: s.peer.Principal}
+	if !s.single {
+		who.Session = s.id
+	}
+	charges, standing := k.c.entry.Charges(what, who)
+	if standing.Action == rules.Allow && (k.chain == nil || !k.chain.Approved) {
+		standing = charges.Check(k.x.ctx, s.relay.store, time.Now())
+	}
+	return charges, standing
+}
+
+// reserve takes what the limits count for the call, right before it is sent.
+func (k *call) reserve(charges rules.Charges) answer {
+	if charges.Empty() {
+		return answer{}
+	}
+	k.reserved = k.limitID()
+	d := charges.Reserve(k.x.ctx, k.x.s.relay.store, time.Now(), k.reserved, k.chain != nil && k.chain.Approved)
+	if d.Action == rules.Allow {
+		return answer{}
+	}
+	k.reserved = "" // nothing was taken
+	if d.Failed != nil {
+		k.x.s.relay.log.Error().Str("limit", d.Rule).Err(d.Failed).Msg("a limit could not be counted: the call is denied")
+	}
+	return k.refuse(d.Action, d.Rule, d.Message)
+}
+
+// limitID names what limits reserve for the call and all its round trips.
+func (k *call) limitID() string {
+	if k.chain != nil && k.chain.Limit != "" {
+		return k.chain.Limit
+	}
+	if k.limit == "" {
+		k.limit = newID()
+	}
+	return k.limit
+}
+
+// giveBack returns what limits have reserved for a call of which nothing was sent.
+func (k *call) giveBack() {
+	if k.reserved == "" || k.sending {
+		return
+	}
+	if err := k.x.s.relay.store.Release(context.WithoutCancel(k.x.ctx), k.reserved); err != nil {
+		k.x.s.relay.log.Warn().Err(err).Msg("what limits reserved for a call that was not made could not be given back")
+	}
+	k.reserved = ""
 }
 
 // intend writes the record of intent.
@@ -254,7 +339,7 @@ func (k *call) newRecord(event string) audit.Record {
 	rec := audit.Record{ID: k.record, Event: event, Session: s.id, Principal: s.peer.Principal, Client: s.clientName(),
 		Method: k.x.m.Method, Capability: bounded(k.target)}
 	if k.c != nil {
-		rec.Server, rec.Capability = k.c.conn.name, bounded(k.c.name)
+		rec.Server, rec.Capability = k.c.conn.name, bounded(k.c.called)
 	}
 	return rec
 }
@@ -279,8 +364,10 @@ func (k *call) perform() answer {
 			raw, err := k.forward(up)
 			if err != nil {
 				k.link.forget(up)
+				k.giveBack()
 				return k.withhold(err)
 			}
+			k.sending = true
 			k.link.launch(up, raw, k.c.headers)
 		}
 		m, stopped, err := k.await(up)
@@ -306,7 +393,7 @@ func (k *call) perform() answer {
 // wait: both are of one era, and the connection is the client's alone.
 func (k *call) leave() bool {
 	x, l := k.x, k.link
-	if x.onDone == nil || x.modern != l.modern || l.http || !l.conn.fleet.owner {
+	if x.onDone == nil || x.modern != l.modern || l.http || !l.conn.fleet.owner || k.c.judged() {
 		return false
 	}
 	up := l.prepareThen(x, k.c.conn.timeout(), func(m *jsonrpc.Message, err error) {
@@ -321,9 +408,11 @@ func (k *call) leave() bool {
 	raw, err := k.forward(up)
 	x.left = true
 	if err != nil {
+		k.giveBack()
 		up.fail(err)
 		return true
 	}
+	k.sending = true
 	l.launch(up, raw, nil)
 	return true
 }
@@ -335,6 +424,7 @@ func (k *call) answered(m *jsonrpc.Message, err error, round int) (a answer, aga
 	case err != nil:
 		return k.outcome(k.unanswered(err), 0, err), false
 	case m.Kind == jsonrpc.Failure:
+		k.x.s.observeError(k.c, m.At(m.Error))
 		return k.outcome(k.x.relayError(m, k.link), len(m.Raw), nil), false
 	}
 	if a, again = k.received(m, round); again {
@@ -349,6 +439,9 @@ func (k *call) forward(up *upcall) ([]byte, error) {
 	x, l, m := k.x, k.link, k.x.m
 	id := upID(up)
 	edits := []jsonrpc.Edit{{Span: m.ID, New: id}}
+	if k.c.narrow != nil {
+		edits = append(edits, jsonrpc.Set(m.Raw, m.Params, "arguments", k.sent))
+	}
 	if k.c.exposed != k.c.name {
 		span := x.param("name")
 		if x.m.Method == "completion/complete" {
@@ -496,9 +589,16 @@ func (k *call) received(m *jsonrpc.Message, round int) (a answer, again bool) {
 		if task := jsonrpc.Find(m.Raw, m.Result, "task", "taskId"); !l.modern && task.Present() && x.param("task").Present() {
 			return x.created(k, m), false
 		}
-		if err := k.c.checkOutput(result); err != nil {
+		var err error
+		if m, err = k.project(m); err != nil {
+			return k.failure(err.Error(), nil), false
+		}
+		if err := k.c.checkOutput(m.At(m.Result)); err != nil {
 			return k.withhold(err), false
 		}
+	}
+	if a := k.screen(m); a.raw != nil {
+		return a, false
 	}
 	return x.relayResult(m, l, x.relatedTask(k.c, m)...), false
 }

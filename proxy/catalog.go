@@ -210,7 +210,7 @@ func (c *catalog) bound(gen *generation, k listKind) []*capability {
 	if !ok {
 		caps = make([]*capability, 0, len(c.lists[k.method]))
 		for _, it := range c.lists[k.method] {
-			caps = append(caps, newCapability(gen, c.link, k, it))
+			caps = append(caps, newCapabilities(gen, c.link, k, it)...)
 		}
 		c.binds[k.method] = caps
 	}

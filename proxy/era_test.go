@@ -253,7 +253,9 @@ func TestSubscriptions(t *testing.T) {
 }
 
 func TestAskAPerson(t *testing.T) {
-	gate := func(cfg *config.Config) { cfg.Tools.Patterns = config.Patterns{Default: "allow", Ask: []string{"one.echo"}} }
+	gate := func(cfg *config.Config) {
+		cfg.Tools.Patterns = config.Patterns{Default: "allow", Ask: []string{"one.echo"}}
+	}
 	f := newFake(t, "one", false)
 	f.answers["tools/call"] = `{"content":[{"type":"text","text":"done"}]}`
 	r := testRelay(t, gate, f)

@@ -141,7 +141,9 @@ func TestCollision(t *testing.T) {
 // TestHiddenIsUnknown: a tool that the policy hides answers exactly as none.
 func TestHiddenIsUnknown(t *testing.T) {
 	f := newFake(t, "one", false)
-	c := newClient(t, testRelay(t, func(cfg *config.Config) { cfg.Tools.Patterns = config.Patterns{Default: "allow", Deny: []string{"one.ECHO"}} }, f)).legacy(`{}`)
+	c := newClient(t, testRelay(t, func(cfg *config.Config) {
+		cfg.Tools.Patterns = config.Patterns{Default: "allow", Deny: []string{"one.ECHO"}}
+	}, f)).legacy(`{}`)
 	mustContain(t, c.send(`{"jsonrpc":"2.0","id":1,"method":"tools/list"}`), `"tools":[]`)
 	strip := func(s string) string {
 		i, j := strings.Index(s, `"record":"`), strings.LastIndex(s, `"`)

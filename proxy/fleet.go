@@ -416,7 +416,7 @@ func (f *fleet) warn() {
 	gen := f.relay.current.Load()
 	for _, s := range f.members() {
 		gen.warned.Do(func() {
-			for _, p := range s.Unmatched() {
+			for _, p := range s.Findings() {
 				f.relay.log.Warn().Str("file", p.File).Int("line", p.Line).Msg(p.Message)
 			}
 		})

@@ -270,19 +270,29 @@ const maxShown = 2000
 func (k *call) approvalParams(d rules.Decision) []byte {
 	var b strings.Builder
 	verb := map[string]string{"tools/call": "run", "resources/read": "be read at", "prompts/get": "give the prompt", "completion/complete": "complete"}[k.x.m.Method]
-	fmt.Fprintf(&b, "Allow server %s to %s %s?\n", k.c.conn.name, verb, bounded(k.c.name))
+	fmt.Fprintf(&b, "Allow server %s to %s %s?\n", k.c.conn.name, verb, bounded(k.c.called))
 	args := string(k.shown)
 	if args == "" {
 		args = "{}"
 	}
-	if len(args) > maxShown {
-		fmt.Fprintf(&b, "Arguments (the first %d of %d bytes): %s…", maxShown, len(args), strings.ToValidUTF8(args[:maxShown], ""))
-	} else {
-		fmt.Fprintf(&b, "Arguments: %s", args)
+	fmt.Fprintf(&b, "Arguments%s", shownPart([]byte(args)))
+	if k.c.narrow != nil {
+		fmt.Fprintf(&b, "\nThat is %s with: %s", bounded(k.c.name), shownPart(k.sent))
 	}
 	fmt.Fprintf(&b, "\nAsked because of: %s", d.Rule)
+	if k.c.entry.Limits(d.Rule) {
+		fmt.Fprintf(&b, "\n%s", d.Message)
+	}
 	params := jsonrpc.AppendQuote([]byte(`{"message":`), visible(b.String()))
 	return append(params, `,"requestedSchema":{"type":"object","properties":{}}}`...)
+}
+
+// shownPart returns what a person is shown of arguments.
+func shownPart(args []byte) string {
+	if len(args) > maxShown {
+		return fmt.Sprintf(" (the first %d of %d bytes): %s…", maxShown, len(args), strings.ToValidUTF8(string(args[:maxShown]), ""))
+	}
+	return ": " + string(args)
 }
 
 // visible shows control and format characters as escapes, so that what a person approves
@@ -315,7 +325,7 @@ func (k *call) inputRequired(m *jsonrpc.Message, round int) (a answer, again boo
 	if round == maxRounds || x.m.Method == "completion/complete" {
 		return k.failure("the server keeps asking for input and was given up", nil), false
 	}
-	next := &chain{Approved: k.chain != nil && k.chain.Approved, Counted: true}
+	next := &chain{Approved: k.chain != nil && k.chain.Approved, Counted: true, Limit: k.limitID()}
 	next.State, next.HasState = jsonrpc.GetString(m.At(m.Result), "requestState")
 	requests, keys, err := c.vetRequests(x.identity.caps, m.Raw, jsonrpc.Find(m.Raw, m.Result, "inputRequests"))
 	c.recordQuestion(x.s, "input_required", err)
@@ -370,7 +380,7 @@ type parked struct {
 func (k *call) park(up *upcall, first *serverRequest) answer {
 	p := &parked{up: up, s: k.x.s, open: map[string]*serverRequest{}}
 	requests := []byte("{}")
-	next := &chain{Approved: k.chain != nil && k.chain.Approved, Counted: true, Parked: strings.ToLower(newID())}
+	next := &chain{Approved: k.chain != nil && k.chain.Approved, Counted: true, Limit: k.limitID(), Parked: strings.ToLower(newID())}
 	add := func(q *serverRequest) {
 		params, err := k.c.conn.vet(q.m.Method, q.m.At(q.m.Params))
 		if err != nil || !can(k.x.identity.caps, q.m.Method, params) {
@@ -503,7 +513,7 @@ func (k *call) deliver(p *parked) answer {
 			delete(p.open, name)
 		}
 	}
-	next := &chain{Approved: k.chain.Approved, Counted: true, Parked: k.chain.Parked}
+	next := &chain{Approved: k.chain.Approved, Counted: true, Limit: k.limitID(), Parked: k.chain.Parked}
 	requests := []byte("{}")
 	for key, q := range p.open {
 		params, err := k.c.conn.vet(q.m.Method, q.m.At(q.m.Params))

@@ -103,7 +103,8 @@ func (x *Exchange) passUnknown() answer {
 		return x.fail(jsonrpc.CodeInternal, "a method outside the specification can only be passed on where exactly one server is connected", nil)
 	}
 	k := &call{x: x, target: x.m.Method, link: links[0], began: time.Now(), shown: x.m.At(x.m.Params),
-		c: &capability{conn: links[0].conn, name: x.m.Method, exposed: x.m.Method, kind: rules.Prompt}}
+		c: &capability{conn: links[0].conn, name: x.m.Method, called: x.m.Method, exposed: x.m.Method, kind: rules.Prompt,
+			entry: x.s.relay.current.Load().policy.Bind(rules.Capability{Kind: rules.Prompt, Server: links[0].conn.name, Name: x.m.Method})}}
 	if err := k.intend(); err != nil {
 		return k.withhold(err)
 	}

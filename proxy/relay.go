@@ -25,6 +25,8 @@
 //	link.go       one connection: requests and answers
 //	refuse.go     answers to calls that are not made
 //	vet.go        what a server may ask of the client
+//	knowledge.go  what a session remembers for the policy: labels, calls, values
+//	result.go     what becomes of a result: projection, rules on results, memory
 package proxy
 
 import (
@@ -40,7 +42,10 @@ import (
 	"github.com/mcpfirewall/mcpfirewall/internal/audit"
 	"github.com/mcpfirewall/mcpfirewall/internal/config"
 	"github.com/mcpfirewall/mcpfirewall/internal/jsonrpc"
+	"github.com/mcpfirewall/mcpfirewall/internal/policy"
 	"github.com/mcpfirewall/mcpfirewall/internal/seal"
+	"github.com/mcpfirewall/mcpfirewall/internal/state"
+	"github.com/mcpfirewall/mcpfirewall/internal/state/sqlite"
 	"github.com/mcpfirewall/mcpfirewall/redact"
 	"github.com/mcpfirewall/mcpfirewall/rules"
 	"github.com/mcpfirewall/mcpfirewall/vault"
@@ -66,6 +71,7 @@ type Relay struct {
 	version string
 	box     *seal.Box
 	memory  *memory
+	store   state.Store
 
 	current atomic.Pointer[generation]
 	epoch   atomic.Int64 // counts what makes a view stale: lists, links, configurations
@@ -76,6 +82,8 @@ type Relay struct {
 	named    map[string]*Session      // sessions of modern HTTP, by principal and name
 	pools    map[string]*fleet        // connections of nameless modern requests, by principal and client capabilities
 	parked   map[string]*parked       // calls that wait for an answer in a later request
+	held     map[string]*held         // results that wait for a person
+	heard    map[string]*words        // prompts for named sessions that are not there yet
 	eras     map[string]map[bool]bool // by server and era (modern or not): whether it has it
 	closing  bool
 
@@ -90,6 +98,7 @@ type generation struct {
 	cfg    *config.Config
 	policy *rules.Policy
 	prefix bool      // capabilities are exposed as server__name
+	said   []byte    // what of the configuration counts as known to sessions, a JSON array of strings
 	warned sync.Once // of patterns that match nothing
 }
 
@@ -103,7 +112,8 @@ func New(o Options) (*Relay, error) {
 	r := &Relay{
 		vault: o.Vault, redact: o.Redact, audit: o.Audit, log: o.Log, version: o.Version, box: seal.New(), memory: openMemory(o.Config.State.Path),
 		sessions: map[string]*Session{}, named: map[string]*Session{}, pools: map[string]*fleet{},
-		parked: map[string]*parked{}, eras: map[string]map[bool]bool{},
+		parked: map[string]*parked{}, held: map[string]*held{}, heard: map[string]*words{}, eras: map[string]map[bool]bool{},
+		store: sqlite.New(sqlite.Options{Dir: o.Config.State.Path}),
 	}
 	r.ctx, r.stop = context.WithCancel(context.Background())
 	r.current.Store(gen)
@@ -113,38 +123,12 @@ func New(o Options) (*Relay, error) {
 }
 
 func compile(cfg *config.Config) (*generation, error) {
-	src := rules.Source{}
-	var problems config.Problems
-	patterns := func(at string, c config.Patterns) rules.Patterns {
-		action, err := rules.ParseAction(c.Default)
-		if err != nil {
-			problems = append(problems, cfg.Problem(at+".default", 0, err.Error(), ""))
-		}
-		return rules.Patterns{Default: action, Allow: c.Allow, Ask: c.Ask, Deny: c.Deny}
-	}
-	src.Tools = patterns("tools", cfg.Tools.Patterns)
-	src.Resources = patterns("resources", cfg.Resources)
-	src.Prompts = patterns("prompts", cfg.Prompts)
-	for i, rule := range cfg.Rules {
-		action, err := rules.ParseAction(rule.Then)
-		if err != nil {
-			problems = append(problems, cfg.Problem(fmt.Sprintf("rules[%d].then", i), 0, err.Error(), ""))
-		}
-		src.Rules = append(src.Rules, rules.Rule{Name: rule.Name, Tools: rule.Tools, When: rule.When, Then: action, Message: rule.Message})
-	}
-	policy, err := rules.Compile(src)
-	if found, ok := err.(rules.Problems); ok {
-		for _, p := range found {
-			problems = append(problems, cfg.Problem(p.Path, p.Offset, p.Message, p.Suggestion))
-		}
-	} else if err != nil {
-		return nil, fmt.Errorf("compiling the policy: %w", err)
-	}
-	if len(problems) > 0 {
-		return nil, problems
+	compiled, err := policy.Compile(cfg)
+	if err != nil {
+		return nil, err
 	}
 	prefix := cfg.Naming == "always" || cfg.Naming != "never" && len(cfg.Servers) > 1
-	return &generation{cfg: cfg, policy: policy, prefix: prefix}, nil
+	return &generation{cfg: cfg, policy: compiled, prefix: prefix, said: said(cfg)}, nil
 }
 
 // Start connects the servers that say shared, so that they are up before the first
@@ -205,6 +189,7 @@ func (r *Relay) Open(p Peer) *Session {
 	s := r.newSession(p)
 	s.fleet = newFleet(r, false)
 	s.fleet.owner = true
+	s.remember()
 	s.fleet.join(s)
 	r.shared.join(s)
 	r.mu.Lock()
@@ -262,6 +247,7 @@ func (r *Relay) Stateless(p Peer) *Session {
 	r.mu.Lock()
 	r.named[key] = s
 	r.mu.Unlock()
+	s.catchUp(p.Name)
 	return s
 }
 
@@ -343,6 +329,9 @@ func (r *Relay) Close(ctx context.Context) {
 	}
 	wg.Go(r.shared.close)
 	wg.Wait()
+	if err := r.store.Close(); err != nil {
+		r.log.Error().Err(err).Msg("state not closed")
+	}
 	r.event("firewall stopped", "", nil)
 }
 

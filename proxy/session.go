@@ -27,6 +27,7 @@ type Session struct {
 	uses     atomic.Int32
 	used     atomic.Int64 // unix nanoseconds
 	calls    atomic.Int64 // calls that passed
+	known    knowledge
 
 	mu        sync.Mutex
 	ended     bool
@@ -150,6 +151,7 @@ func (s *Session) Close() {
 	r := s.relay
 	if !s.single {
 		r.dropParked(s)
+		r.dropHeld(s)
 	}
 	r.mu.Lock()
 	delete(r.sessions, s.id)

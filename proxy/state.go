@@ -24,6 +24,8 @@ type chain struct {
 	State    string   `json:"s,omitzero"` // the server's own requestState
 	Parked   string   `json:"k,omitzero"` // names a call that waits at a legacy server
 	Counted  bool     `json:"c,omitzero"` // the session's calls count it already
+	Limit    string   `json:"l,omitzero"` // names what limits reserved for it
+	Held     string   `json:"w,omitzero"` // names a result that waits for a person
 
 	Responses jsontext.Value `json:"r,omitzero"` // inputResponses for the server
 
@@ -110,6 +112,9 @@ func (k *call) open() answer {
 		return k.declined("inputResponses")
 	}
 	c.Approval = false
+	if c.Held != "" {
+		return k.release(c.Held)
+	}
 	return answer{}
 }
 

@@ -497,7 +497,7 @@ func (f *fleet) resource(v *view, uri string) *capability {
 	if found == nil || devious(uri) {
 		return nil
 	}
-	c := &capability{kind: rules.Resource, conn: found, name: uri, exposed: uri, also: also,
+	c := &capability{kind: rules.Resource, conn: found, name: uri, called: uri, exposed: uri, also: also,
 		entry: v.gen.policy.Bind(rules.Capability{Kind: rules.Resource, Server: found.name, Name: uri})}
 	if !c.visible() {
 		return nil

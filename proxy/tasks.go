@@ -114,6 +114,9 @@ func (s *Session) openTask(id string) (taskRef, error) {
 
 // created passes on the result that says that a call became a task.
 func (x *Exchange) created(k *call, m *jsonrpc.Message) answer {
+	if k.c.judged() {
+		return k.failure("the server made a task of the call, but results of this tool are judged before they are passed on, so the task was left alone", nil)
+	}
 	path := []string{"task", "taskId"}
 	if k.link.modern {
 		if !x.modern || len(jsonrpc.Get(x.identity.caps, "extensions", extensionTasks)) == 0 {
@@ -212,6 +215,7 @@ func (x *Exchange) taskResult(k *call, m *jsonrpc.Message, ref taskRef, id strin
 		if err := k.c.checkOutput(m.At(m.Result)); err != nil {
 			return answer{}, err
 		}
+		x.s.observe(k.c, m.At(m.Result))
 		return x.relayResult(m, k.link, edits...), nil
 	}
 	vetted, keys, err := k.c.vetTask(x.identity.caps, m.Raw, m.Result)
@@ -219,6 +223,7 @@ func (x *Exchange) taskResult(k *call, m *jsonrpc.Message, ref taskRef, id strin
 		return answer{}, err
 	}
 	x.s.taskAsked(ref, id, keys)
+	x.s.observe(k.c, jsonrpc.Get(m.At(m.Result), "result"))
 	return x.relayResult(m, k.link, append(edits, vetted...)...), nil
 }
 
@@ -331,6 +336,7 @@ func (l *link) taskNews(s *Session, ls *listener, ref taskRef, id string, params
 		return bare(params)
 	}
 	s.taskAsked(ref, id, keys)
+	s.observe(c, jsonrpc.Get(params, "result"))
 	return jsonrpc.Splice(params, edits...)
 }
 

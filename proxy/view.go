@@ -11,6 +11,7 @@ import (
 
 	"github.com/mcpfirewall/mcpfirewall/internal/config"
 	"github.com/mcpfirewall/mcpfirewall/internal/jsonrpc"
+	"github.com/mcpfirewall/mcpfirewall/internal/policy"
 	"github.com/mcpfirewall/mcpfirewall/internal/schema"
 	"github.com/mcpfirewall/mcpfirewall/rules"
 )
@@ -21,8 +22,11 @@ type capability struct {
 	conn    *conn
 	link    *link  // whose list it stands in; nil for a resource that no list names
 	name    string // at the server; the URI of a resource
-	exposed string // to the client
-	raw     []byte // the definition under its exposed name
+	called  string // in the policy and in records: the name, or that of a narrowed tool
+	narrow  *rules.Narrowing
+	broad   *schema.Schema // of the arguments that the server takes, where that is another than input
+	exposed string         // to the client
+	raw     []byte         // the definition under its exposed name
 	entry   *rules.Entry
 	also    []*rules.Entry // of the templates that a resource comes from
 	digest  [32]byte       // of the server's definition
@@ -98,10 +102,12 @@ func build(gen *generation, links []*link, serials []serial) *view {
 		}
 		named := make(map[string]int, len(v.all)-first)
 		for _, c := range v.all[first:] {
-			named[c.exposed]++
+			if c.reason == "" {
+				named[c.exposed]++
+			}
 		}
 		for i, c := range v.all[first:] {
-			if n := named[c.exposed]; n > 1 {
+			if n := named[c.exposed]; n > 1 && c.reason == "" {
 				// There is no silent winner: a call must not depend on which came first.
 				withheld := *c
 				c = &withheld
@@ -127,8 +133,37 @@ func build(gen *generation, links []*link, serials []serial) *view {
 	return v
 }
 
-func newCapability(gen *generation, l *link, k listKind, it item) *capability {
-	c := &capability{conn: l.conn, link: l, name: it.name, exposed: it.name, raw: it.raw, digest: sha256.Sum256(it.raw)}
+// newCapabilities makes the capabilities of an item: the tools that are narrowed from it come
+// beside it, and hide it.
+func newCapabilities(gen *generation, l *link, k listKind, it item) []*capability {
+	c := newCapability(gen, l, k, it, nil)
+	caps := []*capability{c}
+	if c.kind != rules.Tool {
+		return caps
+	}
+	for _, n := range gen.policy.Narrowings() {
+		if n.Server == l.conn.name && n.Broad == it.name {
+			c.reason = "it is narrowed to more specific tools"
+			caps = append(caps, newCapability(gen, l, k, it, n))
+		}
+	}
+	return caps
+}
+
+func newCapability(gen *generation, l *link, k listKind, it item, n *rules.Narrowing) *capability {
+	c := &capability{conn: l.conn, link: l, name: it.name, called: it.name, exposed: it.name, raw: it.raw, narrow: n, digest: sha256.Sum256(it.raw)}
+	annotated := it.raw
+	if n != nil {
+		c.called, c.exposed = n.Name, n.Name
+		raw, err := n.Definition(it.raw)
+		if err != nil {
+			c.reason = "the narrowing does not fit the tool that it is made of: " + err.Error()
+			l.conn.log.Error().Str("tool", n.Name).Str("from", bounded(it.name)).Str("reason", err.Error()).Msg("narrowed tool withheld")
+		} else {
+			c.raw, it.raw, c.digest = raw, raw, sha256.Sum256(append(raw[:len(raw):len(raw)], annotated...))
+		}
+		c.broad = schema.Lazy(jsonrpc.Get(annotated, "inputSchema"))
+	}
 	switch k.method {
 	case toolList.method:
 		c.kind = rules.Tool
@@ -140,10 +175,10 @@ func newCapability(gen *generation, l *link, k listKind, it item) *capability {
 		c.kind = rules.Template
 	}
 	if gen.prefix && (c.kind == rules.Tool || c.kind == rules.Prompt) {
-		c.exposed = l.conn.name + "__" + it.name
+		c.exposed = l.conn.name + "__" + c.called
 		c.raw = jsonrpc.SetMember(it.raw, "name", jsonrpc.Quote(c.exposed))
 	}
-	bind := rules.Capability{Kind: c.kind, Server: l.conn.name, Name: it.name}
+	bind := rules.Capability{Kind: c.kind, Server: l.conn.name, Name: c.called, Dir: l.conn.cfg.Cwd}
 	var input, output []byte
 	for name, value := range jsonrpc.Members(it.raw, jsonrpc.Span{End: len(it.raw)}) {
 		v := it.raw[value.Start:value.End:value.End]
@@ -169,7 +204,7 @@ func newCapability(gen *generation, l *link, k listKind, it item) *capability {
 			c.headers = nil
 			l.conn.log.Warn().Str("tool", bounded(it.name)).Str("reason", c.reason).Msg("tool withheld")
 		}
-		c.open = takesUndeclared(l.conn.cfg.Arguments, it.name)
+		c.open = n == nil && takesUndeclared(l.conn.cfg.Arguments, it.name)
 	}
 	c.entry = gen.policy.Bind(bind)
 	return c
@@ -317,23 +352,33 @@ func (s *Session) Inventory(ctx context.Context) Inventory {
 	}
 	for _, c := range s.fleet.view().all {
 		d := c.entry.Base()
-		inv.Capabilities = append(inv.Capabilities, CapabilityStatus{Kind: c.kind.String(), Server: c.conn.name, Name: c.name, Exposed: c.exposed,
+		inv.Capabilities = append(inv.Capabilities, CapabilityStatus{Kind: c.kind.String(), Server: c.conn.name, Name: c.called, Exposed: c.exposed,
 			Action: d.Action.String(), Rule: d.Rule, Reason: c.reason, Hidden: !c.visible()})
 	}
 	return inv
 }
 
-// Unmatched returns the patterns and rules that match no capability of the servers that
-// are up.
-func (s *Session) Unmatched() config.Problems {
+// Findings holds the policy against what the servers that are up offer: patterns that match
+// nothing, and rules that do not fit the tools that they name.
+func (s *Session) Findings() config.Problems {
 	v := s.fleet.view()
 	var caps []rules.Capability
 	for _, c := range v.all {
-		caps = append(caps, rules.Capability{Kind: c.kind, Server: c.conn.name, Name: c.name})
+		if c.narrow == nil || c.reason == "" {
+			caps = append(caps, c.rule())
+		}
 	}
-	var problems config.Problems
-	for _, p := range v.gen.policy.Unmatched(caps) {
-		problems = append(problems, v.gen.cfg.Problem(p.Path, p.Offset, p.Message, p.Suggestion))
+	return policy.Findings(v.gen.cfg, v.gen.policy, caps)
+}
+
+// rule is the capability as the policy's checks see it: with the arguments that are sent.
+func (c *capability) rule() rules.Capability {
+	r := rules.Capability{Kind: c.kind, Server: c.conn.name, Name: c.called, Open: takesUndeclared(c.conn.cfg.Arguments, c.name)}
+	switch {
+	case c.broad != nil:
+		r.InputSchema = c.broad.Raw()
+	case c.input != nil:
+		r.InputSchema = c.input.Raw()
 	}
-	return problems
+	return r
 }

@@ -19,7 +19,7 @@ type Finding struct {
 	Tools   []string // "server.tool", in order, that it is about
 }
 
-// Check holds every rule of the policy against the input schemas of the tools
+// Check holds every rule and limit of the policy against the input schemas of the tools
 // that it names. It finds
 //
 //   - arguments that a tool does not have, and comparisons that cannot hold on
@@ -42,6 +42,9 @@ func (p *Policy) Check(tools []Capability) []Finding {
 	for i, r := range p.rules {
 		found = append(found, k.rule(i, r)...)
 	}
+	for _, l := range p.limits {
+		found = append(found, k.limit(l)...)
+	}
 	slices.SortStableFunc(found, func(a, b Finding) int {
 		if d := len(a.Path) - len(b.Path); d != 0 && strings.HasPrefix(a.Path, "rules[") && strings.HasPrefix(b.Path, "rules[") {
 			x, y, _ := strings.Cut(a.Path, "]")
@@ -58,6 +61,35 @@ func (p *Policy) Check(tools []Capability) []Finding {
 	return found
 }
 
+// limit checks the expressions of a limit.
+func (k *checking) limit(l *limit) []Finding {
+	var live []*checkedTool
+	for _, t := range k.tools {
+		if t.base != Deny && l.names(&t.sub) {
+			live = append(live, t)
+		}
+	}
+	if len(live) == 0 {
+		return nil
+	}
+	var found []Finding
+	check := func(field, text string, want kinds) {
+		if x, err := parseExpression(text); err == nil {
+			found = append(found, k.expression(l.path+"."+field, x, live, want)...)
+		}
+	}
+	if l.when != nil {
+		check("when", l.when.text, kindBool)
+	}
+	if l.sum != nil {
+		check("sum", l.sum.text, kindNumber)
+	}
+	if l.by != nil {
+		check("by", l.by.text, kindString|kindNumber)
+	}
+	return found
+}
+
 // A checking holds the expressions of a policy against tools.
 type checking struct {
 	policy *Policy
@@ -68,12 +100,10 @@ type checking struct {
 // A checkedTool is a tool whose schema is read when an expression needs it.
 type checkedTool struct {
 	Capability
-	sub    subject
-	base   Action
-	full   string // "server.tool"
-	reader *schemaReader
-	args   *typ
-	names  map[string]*typ
+	sub  subject
+	base Action
+	full string // "server.tool"
+	env  typeEnv
 
 	plain  bool              // only properties, required and additionalProperties say what arguments there are
 	others int               // identifies what is said of additional properties
@@ -97,15 +127,36 @@ func newChecking(p *Policy, tools []Capability) *checking {
 
 // types is what an expression about this tool can name.
 func (t *checkedTool) types() typeEnv {
-	if t.reader == nil {
-		t.reader, t.args = readSchema(t.InputSchema)
-		t.args = arguments(t.args, t.reader.root)
-		t.names = maps.Clone(environmentTypes)
-		t.names["args"] = t.args
-		t.names["tool"] = toolType(t.Server, t.Name)
+	if t.env.names == nil {
+		t.env = newTypeEnv("args", t.InputSchema)
+		t.env.names["tool"] = toolType(t.Server, t.Name)
+		t.env.names["result"] = resultType // which the compiler lets only rules on results name
+		if t.Open {
+			args := t.env.names["args"]
+			args.object.rest, args.object.open = func() *typ { return undeclared() }, true
+		}
 	}
-	t.reader.left = max(t.reader.left, maxTypeWork/10) // one rule shall not use up what the next needs
-	return typeEnv{names: t.names, want: kindBool, meter: &t.reader.meter}
+	t.env.meter.left = max(t.env.meter.left, maxTypeWork/10) // one rule shall not use up what the next needs
+	return t.env
+}
+
+// newTypeEnv is what an expression can name whose arguments go by a name, args
+// or input, and follow a schema.
+func newTypeEnv(name string, schema []byte) typeEnv {
+	reader, t := readSchema(schema)
+	names := maps.Clone(environmentTypes)
+	names[name] = arguments(t, reader.root)
+	return typeEnv{names: names, meter: &reader.meter}
+}
+
+// checkExpr checks an expression that stands on its own, such as an argument
+// of a narrowing, for a tool: "server.tool".
+func checkExpr(path, text string, env typeEnv, tool string) []Finding {
+	x, err := parseExpression(text)
+	if err != nil {
+		return nil // the compiler says what is wrong
+	}
+	return collect(path, []string{tool}, []*findings{look(x, env)}, env.want == kindBool)
 }
 
 // arguments is the type of a tool's arguments: an object, and one without
@@ -237,6 +288,13 @@ func (k *checking) expression(path string, x *expression, tools []*checkedTool, 
 				id := k.state(t, name)
 				key = append(key, byte(id), byte(id>>8), byte(id>>16), byte(id>>24))
 			}
+			for _, test := range x.tests {
+				if test(t.Server, t.Name) {
+					key = append(key, '1')
+				} else {
+					key = append(key, '0')
+				}
+			}
 			key = append(key, byte(t.others), byte(t.others>>8), byte(t.others>>16), ':')
 			if len(t.parts) == 0 {
 				key = append(key, 'e') // it declares nothing, of which it takes a word less
@@ -244,17 +302,21 @@ func (k *checking) expression(path string, x *expression, tools []*checkedTool, 
 		}
 		f, ok := seen[string(key)]
 		if !ok {
-			f = k.look(x, t, want)
+			env := t.types()
+			env.want = want
+			f = look(x, env)
 			seen[string(key)] = f
 		}
 		per[i] = f
 	}
-	return collect(path, tools, per)
+	full := make([]string, len(tools))
+	for i, t := range tools {
+		full[i] = t.full
+	}
+	return collect(path, full, per, want == kindBool)
 }
 
-func (k *checking) look(x *expression, t *checkedTool, want kinds) *findings {
-	env := t.types()
-	env.want = want
+func look(x *expression, env typeEnv) *findings {
 	f := &findings{}
 	type place struct {
 		class   issueClass
@@ -276,7 +338,7 @@ func (k *checking) look(x *expression, t *checkedTool, want kinds) *findings {
 }
 
 // collect makes one finding of what is the same for several tools.
-func collect(path string, tools []*checkedTool, per []*findings) []Finding {
+func collect(path string, tools []string, per []*findings, condition bool) []Finding {
 	type place struct {
 		class   issueClass
 		offset  int
@@ -301,14 +363,14 @@ func collect(path string, tools []*checkedTool, per []*findings) []Finding {
 				groups[p] = g
 				order = append(order, g)
 			}
-			g.tools = append(g.tools, tools[i].full)
+			g.tools = append(g.tools, tools[i])
 			if found.known != nil && len(g.known) < 32 {
 				g.known = append(g.known, found.known)
 			}
 		}
 	}
 	var out []Finding
-	never := len(tools) > 0
+	never := condition && len(tools) > 0
 	for _, f := range per {
 		never = never && f.never
 	}
@@ -327,7 +389,7 @@ func collect(path string, tools []*checkedTool, per []*findings) []Finding {
 		} else if len(tools) > 1 && g.class != issueOther {
 			f.Message += " (" + some(g.tools) + ")"
 		}
-		if g.name != "" && (f.Message != "" && (g.class != issueUndeclared || every)) {
+		if g.name != "" && (g.class != issueUndeclared || every) {
 			var names []string
 			for _, known := range g.known {
 				names = append(names, known()...)
@@ -338,11 +400,10 @@ func collect(path string, tools []*checkedTool, per []*findings) []Finding {
 		out = append(out, f)
 	}
 	if never && len(out) == 0 {
-		f := Finding{Problem: Problem{Path: path, Message: "the condition is never true: the rule decides nothing"}, Warning: true}
-		for _, t := range tools {
-			f.Tools = append(f.Tools, t.full)
-		}
-		out = append(out, f)
+		out = append(out, Finding{
+			Problem: Problem{Path: path, Message: "the condition is never true: the rule decides nothing"},
+			Warning: true, Tools: tools,
+		})
 	}
 	return out
 }

@@ -144,7 +144,6 @@ func TestCheckFinds(t *testing.T) {
 		{`(args.node.name ?? "") == "x"`, `error 6: args.node may be missing`},
 		{`any(args.cc ?? [], # == "x")`, `error`},
 		{`all(args.two, # > 3)`, `error 9: args.two may be missing`},
-		{`trusted(args.note)`, `error 13: args.note may be missing`},
 		{`args.whole in args.two`, `error 19: args.two may be missing`},
 		{`args.note in ["x"] or args.note contains "y"`, `error`},
 		{`any(args.items, .name contains "x")`, `error 17: .name may be missing`},

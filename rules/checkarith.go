@@ -50,6 +50,9 @@ func (c *interpreter) arithmetic(n *ast.BinaryNode, a, b *typ, f *facts) (*typ, 
 		all[0] |= o.left
 		all[1] |= o.right
 	}
+	if _, literal := literalOf(n.Left); literal && a.can()&all[0] != 0 && a.can()&left == 0 {
+		left = all[0] // the other side is to blame
+	}
 	if left == 0 {
 		left = all[0]
 	}

@@ -126,7 +126,7 @@ func (c *interpreter) get(n *ast.BuiltinNode, f *facts) (*typ, *facts) {
 	if base.sure == kindObject|kindList {
 		c.say(issueFails, n, "%s may be a list or an object: get takes an index of one and a name of the other", shown(n.Arguments[0]))
 	}
-	at, f = c.require(n.Arguments[1], at, f, allowed, "get takes "+describe(allowed)+" to look up")
+	_, f = c.require(n.Arguments[1], at, f, allowed, "get takes "+describe(allowed)+" to look up")
 	name, literal := n.Arguments[1].(*ast.StringNode)
 	t := nothing()
 	switch {

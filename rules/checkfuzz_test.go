@@ -45,9 +45,7 @@ func TestCheckIsBounded(t *testing.T) {
 		if i > 0 {
 			twice.WriteByte(',')
 		}
-		d := string(rune('0' + i%10))
 		next := string(rune('0'+(i+1)/10)) + string(rune('0'+(i+1)%10))
-		_ = d
 		name := "d" + string(rune('0'+i/10)) + string(rune('0'+i%10))
 		if i == 0 {
 			name = "d0"
@@ -75,7 +73,7 @@ func TestCheckIsBounded(t *testing.T) {
 	for _, schema := range []string{twice.String(), wide.String(), `{"allOf":[{"$ref":"#"},{"$ref":"#"}]}`, strings.Repeat(`{"items":`, 100) + `1` + strings.Repeat(`}`, 100)} {
 		start := time.Now()
 		check(t, when, oneTool(schema))
-		if d := time.Since(start); d > 3*time.Second {
+		if d := time.Since(start); d > 5*time.Second {
 			t.Errorf("%.40s took %s", schema, d)
 		}
 	}

@@ -7,7 +7,7 @@ import (
 
 // Bounds of the work on one schema. Schemas come from servers, which may be hostile.
 const (
-	maxTypeWork   = 200_000 // members, elements and constants that are looked at
+	maxTypeWork   = 100_000 // members, elements and constants that are looked at
 	maxTypeDepth  = 64      // of schemas that are applied to the same value
 	maxConstants  = 5_000   // of one enumeration; more are not told apart
 	maxSchemaSize = 4 << 20 // in bytes

@@ -132,6 +132,9 @@ func samples(m *maker, path string, schema any, required bool, depth int) (right
 func TestCheckRecorded(t *testing.T) {
 	rights, wrongs := 0, 0
 	for i, tool := range recordedTools(t) {
+		if testing.Short() && i%10 != 0 {
+			continue
+		}
 		tool.Server = "s"
 		m := newMaker(tool.InputSchema, rand.New(rand.NewPCG(uint64(i), 2)))
 		root, _ := m.root.(map[string]any)
@@ -186,7 +189,7 @@ func TestCheckRecorded(t *testing.T) {
 		}
 	}
 	t.Logf("%d right and %d wrong conditions", rights, wrongs)
-	if rights < 10_000 || wrongs < 10_000 {
+	if !testing.Short() && (rights < 10_000 || wrongs < 10_000) || wrongs == 0 {
 		t.Error("too few to say anything")
 	}
 }

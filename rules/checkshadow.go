@@ -54,7 +54,7 @@ func (k *checking) shadow(at int, r *rule, live, hidden []*checkedTool) string {
 	if by != nil {
 		return fmt.Sprintf("the rule never decides anything: the rule %q always decides first", by.name)
 	}
-	if r.decision.Action == Ask && r.decision == newDecision(Ask, r.name, "") {
+	if r.on == onCall && r.decision.Action == Ask && r.decision == newDecision(Ask, r.name, "") {
 		for _, t := range live {
 			if t.base != Ask {
 				return ""
@@ -69,13 +69,15 @@ func (k *checking) shadow(at int, r *rule, live, hidden []*checkedTool) string {
 // could decide on.
 func (k *checking) stricter(at int, r *rule, t *checkedTool) *rule {
 	for i, s := range k.policy.rules {
-		if i == at || s.decision.Action < r.decision.Action || !s.names(&t.sub) {
+		// Of two that say the same, the first in the order of evaluation decides.
+		if s.decision.Action < r.decision.Action || s.decision.Action == r.decision.Action && i >= at {
 			continue
 		}
-		always := s.when == nil
-		same := r.when != nil && s.when != nil && r.when.text == s.when.text
-		// Of two that say the same, the first in the order of evaluation decides.
-		if s.decision.Action > r.decision.Action && (always || same) || i < at && (always || same) {
+		if s.on != r.on {
+			continue
+		}
+		same := s.when == nil || r.when != nil && r.when.text == s.when.text
+		if same && s.names(&t.sub) {
 			return s
 		}
 	}

@@ -12,10 +12,11 @@ type signature struct {
 
 const anything = kindAll &^ kindNil // that is there
 
-// environmentTypes are the names of every expression, beside args, input and result.
+// environmentTypes are the names of every expression, beside args and input.
+// Whether it may name the result of a call is for the compiler to say.
 var environmentTypes = map[string]*typ{
 	"tool": record("tool", map[string]*typ{
-		"name": ofKinds(kindString), "server": ofKinds(kindString),
+		"name": ofKinds(kindString), "server": ofKinds(kindString), "labels": listOf(ofKinds(kindString)),
 		"annotations": record("tool.annotations", map[string]*typ{
 			"title": ofKinds(kindString), "readOnlyHint": ofKinds(kindBool), "destructiveHint": ofKinds(kindBool),
 			"idempotentHint": ofKinds(kindBool), "openWorldHint": ofKinds(kindBool),
@@ -30,9 +31,12 @@ var environmentTypes = map[string]*typ{
 	"client": record("client", map[string]*typ{
 		"name": ofKinds(kindString), "version": ofKinds(kindString),
 	}, nil),
+	"result": record("result", map[string]*typ{
+		"text": ofKinds(kindString), "json": unknown(kindJSON), "isError": ofKinds(kindBool),
+	}, nil),
 }
 
-// resultType is that of result, in rules on results and in the output of a narrowing.
+// resultType is that of result, in rules on results.
 var resultType = record("result", map[string]*typ{
 	"text": ofKinds(kindString), "json": unknown(kindJSON), "isError": ofKinds(kindBool),
 }, nil)
@@ -41,10 +45,14 @@ var (
 	inNetworks   = signature{params: []kinds{kindString | kindList}, variadic: true, result: ofKinds(kindBool)}
 	stringList   = listOf(ofKinds(kindString))
 	emailAddress = record("email", map[string]*typ{
-		"address": ofKinds(kindString), "local": ofKinds(kindString), "domain": ofKinds(kindString), "name": ofKinds(kindString),
-	}, nil)
+		"address": ofKinds(kindString), "local": ofKinds(kindString), "host": ofKinds(kindString), "domain": ofKinds(kindString), "name": ofKinds(kindString),
+	}, map[string]signature{"in": inNetworks})
 	shellCommand = record("shell.command", map[string]*typ{
-		"name": ofKinds(kindString), "args": stringList, "dynamic": ofKinds(kindBool),
+		"name": ofKinds(kindString), "args": stringList, "assigns": stringList, "dynamic": ofKinds(kindBool),
+	}, nil)
+	sqlStatement = record("sql.statement", map[string]*typ{
+		"kind": ofKinds(kindString), "tables": stringList, "writes": stringList, "functions": stringList, "columns": stringList,
+		"hasWhere": ofKinds(kindBool), "limit": atLeastZero(), "readOnly": ofKinds(kindBool),
 	}, nil)
 )
 
@@ -58,30 +66,29 @@ var helperTypes = map[string]signature{
 		"metadata": ofKinds(kindBool), "public": ofKinds(kindBool),
 	}, map[string]signature{"in": inNetworks})},
 	"ip": {params: []kinds{kindString}, result: record("ip", map[string]*typ{
-		"canonical": ofKinds(kindString), "version": atLeastZero(), "private": ofKinds(kindBool), "loopback": ofKinds(kindBool),
+		"canonical": ofKinds(kindString), "version": atLeastZero(), "zone": ofKinds(kindString), "embedded": ofKinds(kindString), "private": ofKinds(kindBool), "loopback": ofKinds(kindBool),
 		"linkLocal": ofKinds(kindBool), "metadata": ofKinds(kindBool), "multicast": ofKinds(kindBool), "public": ofKinds(kindBool),
 	}, map[string]signature{"in": inNetworks})},
 	"email":  {params: []kinds{kindString}, result: emailAddress},
 	"emails": {params: []kinds{kindString | kindList}, result: listOf(emailAddress)},
 	"path": {params: []kinds{kindString}, result: record("path", map[string]*typ{
-		"clean": ofKinds(kindString), "abs": ofKinds(kindBool), "base": ofKinds(kindString), "dir": ofKinds(kindString),
-		"ext": ofKinds(kindString), "hidden": ofKinds(kindBool),
+		"clean": ofKinds(kindString), "abs": ofKinds(kindString), "base": ofKinds(kindString), "dir": ofKinds(kindString),
+		"ext": ofKinds(kindString), "hidden": ofKinds(kindBool), "hasSymlink": ofKinds(kindBool), "exists": ofKinds(kindBool),
 	}, map[string]signature{"within": {params: []kinds{kindString | kindList}, variadic: true, result: ofKinds(kindBool)}})},
 	"sql": {params: []kinds{kindString, kindString}, result: record("sql", map[string]*typ{
-		"kind": ofKinds(kindString), "statements": atLeastZero(), "tables": stringList, "writes": stringList,
+		"kind": ofKinds(kindString), "statements": listOf(sqlStatement), "columns": stringList, "tables": stringList, "writes": stringList,
 		"functions": stringList, "readOnly": ofKinds(kindBool),
 	}, nil)},
 	"shell": {params: []kinds{kindString}, result: record("shell", map[string]*typ{
 		"commands": listOf(shellCommand), "names": stringList, "writes": stringList, "reads": stringList,
 		"simple": ofKinds(kindBool), "dynamic": ofKinds(kindBool),
 	}, nil)},
-	"seen":    {params: []kinds{anything}, result: ofKinds(kindBool)},
-	"trusted": {params: []kinds{anything}, result: ofKinds(kindBool)},
-	"tainted": {params: []kinds{anything}, result: ofKinds(kindBool)},
-	"sources": {params: []kinds{anything}, result: stringList},
+	"seen":    {params: []kinds{anything | kindNil}, result: ofKinds(kindBool)},
+	"trusted": {params: []kinds{anything | kindNil}, result: ofKinds(kindBool)},
+	"tainted": {params: []kinds{anything | kindNil}, result: ofKinds(kindBool)},
+	"sources": {params: []kinds{anything | kindNil}, result: stringList},
 	"calls":   {params: []kinds{kindString, kindString}, result: atLeastZero()},
 	"secret":  {params: []kinds{kindString}, result: ofKinds(kindBool)},
-	"pii":     {params: []kinds{kindString}, result: ofKinds(kindBool)},
 }
 
 // The methods of times and durations.

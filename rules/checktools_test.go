@@ -16,6 +16,7 @@ func TestCheckSeveralTools(t *testing.T) {
 	typed := tool("typed", `{"type":"object","properties":{"q":{"type":"string"}},"additionalProperties":{"type":"integer"}}`)
 	none := Capability{Kind: Tool, Server: "s", Name: "none"}
 	empty := tool("empty", `{"type":"object"}`)
+	mail := tool("mail", `{"type":"object","properties":{"to":{"type":"array","items":{"type":"string"}},"cc":{"type":"array","items":{"type":"string"}},"bcc":{"type":"array","items":{"type":"string"}}},"required":["to"]}`)
 	prompt := Capability{Kind: Prompt, Server: "s", Name: "p"}
 	for _, c := range []struct {
 		when  string
@@ -39,6 +40,7 @@ func TestCheckSeveralTools(t *testing.T) {
 		{`(args.kind ?? "") == "c"`, []Capability{draft}, []string{`error 21: `}},
 		{`all(keys(args), # in ["to", "limit"])`, []Capability{send, list, none}, nil},
 		{`args.q == "x"`, []Capability{open, typed}, nil},
+		{`args.to == [] or not all(args.to + (args.cc ?? []) + (args.bcc ?? []), trusted(#))`, []Capability{mail}, nil},
 	} {
 		found := check(t, c.when, c.tools...)
 		for i, f := range found {
@@ -133,5 +135,29 @@ func TestCheckShadowed(t *testing.T) {
 	}
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("found\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// TestCheckExpr checks expressions that are no conditions, over an input.
+func TestCheckExpr(t *testing.T) {
+	for _, c := range []struct {
+		text string
+		want kinds
+		find string
+	}{
+		{`[input.id]`, kindAll, ""},
+		{`"SELECT * FROM t LIMIT " + string(input.limit ?? 10)`, kindString, ""},
+		{`input.id * 2`, kindNumber, ""},
+		{`input.limit`, kindNumber, "error 6: input.limit may be missing"},
+		{`"id = " + input.id`, kindString, "error 16: input.id is an integer: + takes a string on the right"},
+		{`input.idd`, kindAll, `error 6: there is no argument "idd" in s.narrow (did you mean "id"?)`},
+		{`input.id`, kindString, "error 6: input.id is an integer: the expression has to give a string"},
+	} {
+		env := newTypeEnv("input", []byte(`{"type":"object","properties":{"id":{"type":"integer"},"limit":{"type":"integer"}},"required":["id"]}`))
+		env.want = c.want
+		found := checkExpr("narrow", c.text, env, "s.narrow")
+		if c.find == "" && len(found) > 0 || c.find != "" && (len(found) != 1 || !strings.HasPrefix(findingText(found[0]), c.find)) {
+			t.Errorf("%s: %+v, want %s", c.text, found, c.find)
+		}
 	}
 }

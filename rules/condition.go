@@ -85,6 +85,8 @@ type condition struct {
 	text      string
 	program   *vm.Program
 	readsArgs bool
+	remembers bool   // it reads session.labels or session.calls
+	traces    bool   // it calls seen, trusted, tainted or sources
 	direct    direct // nil if only the machine evaluates it
 }
 
@@ -133,7 +135,7 @@ func compileCondition(text string, on phase) (*condition, *Problem) {
 	if err != nil {
 		return nil, &Problem{Message: "the expression does not compile"}
 	}
-	return &condition{text: text, program: program, readsArgs: scan.readsArgs, direct: compileDirect(tree.Node)}, nil
+	return &condition{text: text, program: program, readsArgs: scan.readsArgs, remembers: scan.remembers, traces: scan.traces, direct: compileDirect(tree.Node)}, nil
 }
 
 // run evaluates the condition. Only true and false are answers: expr itself

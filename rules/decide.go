@@ -41,6 +41,7 @@ type Capability struct {
 	Name        string // the URI for a resource, the URI template for a template
 	Annotations []byte // a tool's annotations: a raw JSON object, or nil
 	InputSchema []byte // a tool's input schema: raw JSON, or nil; only [Policy.Check] reads it
+	Open        bool   // arguments that the schema does not declare pass; only [Policy.Check] reads it
 	Dir         string // the server's working folder, where relative paths start; "" where it is unknown
 }
 
@@ -59,6 +60,10 @@ type Session struct {
 	Labels  []string
 	Calls   int // that passed so far
 	Started time.Time
+
+	// Forgetful says that it is a session for one request alone: rules that read Labels or
+	// Calls deny.
+	Forgetful bool
 }
 
 // A Decision is what becomes of a call, and why.

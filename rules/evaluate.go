@@ -62,6 +62,9 @@ func (v *evaluation) eval(c *condition) (bool, *RunError) {
 			return false, &RunError{Reason: v.invalid}
 		}
 	}
+	if c.remembers && v.call.Session.Forgetful {
+		return false, &RunError{Reason: forgetful}
+	}
 	if c.direct != nil {
 		if holds, ok := v.direct(c); ok {
 			return holds, nil
@@ -73,6 +76,9 @@ func (v *evaluation) eval(c *condition) (bool, *RunError) {
 	}
 	return c.run(&v.machine, env)
 }
+
+// forgetful is why a rule cannot speak of a session's labels and calls.
+const forgetful = "this request belongs to no session that remembers anything: over HTTP, a client has one if it names it in Mcp-Firewall-Session"
 
 // direct evaluates a condition without the machine. It reports whether the
 // outcome is known; where it is not, the machine has to say it.

@@ -20,6 +20,8 @@ type scanner struct {
 	nodes     int
 	on        phase
 	readsArgs bool
+	remembers bool // it reads what only a session with a memory knows
+	traces    bool // it asks where values came from
 	problem   *Problem
 }
 
@@ -42,6 +44,8 @@ func (s *scanner) visit(n ast.Node) {
 		switch {
 		case n.Value == "args":
 			s.readsArgs = true
+		case n.Value == "session":
+			s.remembers = true
 		case n.Value == "result" && s.on == onCall:
 			s.refuse(n, "there is no result before the call: a rule that reads it says `on: result`")
 		case n.Value == "$env":
@@ -57,6 +61,11 @@ func (s *scanner) visit(n ast.Node) {
 	case *ast.ChainNode:
 		s.visit(n.Node)
 	case *ast.MemberNode:
+		if base, ok := n.Node.(*ast.IdentifierNode); ok && base.Value == "session" {
+			if field, ok := n.Property.(*ast.StringNode); ok && field.Value == "started" {
+				return
+			}
+		}
 		s.visit(n.Node)
 		s.visit(n.Property)
 	case *ast.SliceNode:
@@ -109,6 +118,7 @@ func (s *scanner) visit(n ast.Node) {
 func (s *scanner) call(n *ast.CallNode) {
 	switch callee := n.Callee.(type) {
 	case *ast.IdentifierNode:
+		s.traces = s.traces || tracing[callee.Value]
 		s.visit(callee)
 	case *ast.MemberNode:
 		name, ok := callee.Property.(*ast.StringNode)

@@ -61,6 +61,9 @@ func declared() conf.FunctionsTable {
 
 var declaredHelpers = declared()
 
+// tracing are the helpers that need a memory of where values came from.
+var tracing = map[string]bool{"seen": true, "trusted": true, "tainted": true, "sources": true}
+
 // parseCost is charged for parsing, besides what the text costs.
 const parseCost = 100
 
@@ -183,7 +186,7 @@ func remembered(of func(provenance.Origin) any) function {
 	return func(b *budget, args []any) (any, error) {
 		m := b.run.call.Memory
 		if m == nil {
-			return nil, failf("this session has no memory of where values came from (a client over HTTP has one if it names its session)")
+			return nil, failf("this session has no memory of where values came from (over HTTP a client has one if it names its session; a session that began before the policy asked for it has none)")
 		}
 		size, err := weight(args[0], 0)
 		if err != nil {

@@ -100,6 +100,11 @@ func (e *Entry) Leaves() []string {
 	return slices.DeleteFunc(slices.Clone(e.labels), func(name string) bool { return name == labelTrusted || name == labelExternal })
 }
 
+// Limits reports whether a decision was that of a limit on the capability.
+func (e *Entry) Limits(rule string) bool {
+	return slices.ContainsFunc(e.limits, func(l *limit) bool { return l.name == rule })
+}
+
 // Observation is what a session's memory is to note of the capability's results.
 func (e *Entry) Observation() provenance.Observation { return e.seen }
 
@@ -111,6 +116,22 @@ func (p *Policy) Narrowed(server, tool string) bool {
 	return slices.ContainsFunc(p.narrowings, func(n *Narrowing) bool {
 		return strings.EqualFold(n.Server, server) && n.Broad == tool
 	})
+}
+
+// Traces reports whether anything in the policy asks where values came from, so that
+// sessions need a memory.
+func (p *Policy) Traces() bool {
+	for _, r := range p.rules {
+		if r.when != nil && r.when.traces {
+			return true
+		}
+	}
+	for _, l := range p.limits {
+		if l.when != nil && l.when.traces || l.sum != nil && l.sum.traces || l.by != nil && l.by.traces {
+			return true
+		}
+	}
+	return false
 }
 
 // Limited reports whether the policy has limits, and so needs a store.

@@ -26,6 +26,8 @@ type value struct {
 	text      string
 	program   *vm.Program
 	readsArgs bool
+	remembers bool
+	traces    bool
 }
 
 // compileOperand does for a value what compileCondition does for a condition.
@@ -71,7 +73,7 @@ func compileOperand(text, what string, kinds ...string) (*value, *Problem) {
 	if err != nil {
 		return nil, &Problem{Message: "the expression does not compile"}
 	}
-	return &value{text: text, program: program, readsArgs: scan.readsArgs}, nil
+	return &value{text: text, program: program, readsArgs: scan.readsArgs, remembers: scan.remembers, traces: scan.traces}, nil
 }
 
 // evalValue evaluates a value for a call.
@@ -80,6 +82,9 @@ func (v *evaluation) evalValue(x *value) (any, *RunError) {
 		if v.check(); v.invalid != "" {
 			return nil, &RunError{Reason: v.invalid}
 		}
+	}
+	if x.remembers && v.call.Session.Forgetful {
+		return nil, &RunError{Reason: forgetful}
 	}
 	env := v.environment()
 	if x.readsArgs {

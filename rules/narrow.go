@@ -219,6 +219,9 @@ func (n *Narrowing) compileArgs(args map[string]string, fail func(Problem, strin
 // to any that it does not name. It must not be changed.
 func (n *Narrowing) InputSchema() []byte { return n.rawSchema }
 
+// Projects reports whether Result changes results.
+func (n *Narrowing) Projects() bool { return n.output != nil }
+
 // Arguments makes the arguments of the broad tool from those that the agent
 // gave for the specific one, which it holds against [Narrowing.InputSchema]
 // first; nil stands for none. The result is one JSON object with its names in

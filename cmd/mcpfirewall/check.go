@@ -136,8 +136,8 @@ func (f *firewall) checkLive(ctx context.Context) (config.Problems, error) {
 			problems = append(problems, f.cfg.Problem("servers."+server.Name, 0, "the server failed: "+server.Error, ""))
 		}
 	}
-	for _, p := range s.Unmatched() {
-		p.Warning = down // it may match what a server that failed would offer
+	for _, p := range s.Findings() {
+		p.Warning = p.Warning || down // it may match what a server that failed would offer
 		problems = append(problems, p)
 	}
 	return problems, nil

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/mcpfirewall/mcpfirewall/internal/config"
+	"github.com/mcpfirewall/mcpfirewall/internal/hook"
 	"github.com/mcpfirewall/mcpfirewall/proxy"
 	"github.com/mcpfirewall/mcpfirewall/proxy/downstream"
 	"github.com/rs/zerolog"
@@ -70,6 +71,15 @@ func (a *app) stdio(ctx context.Context, cfg *config.Config, session string) err
 	f.Start()
 	s := f.Open(proxy.Peer{Transport: "stdio", Principal: proxy.LocalPrincipal(), Name: session})
 	defer s.Close()
+	prompts, err := hook.Listen(hook.Options{Dir: cfg.State.Path, Session: session, Log: f.log.Logger, Deliver: func(p hook.Prompt) error {
+		s.Heard(p.Text)
+		return nil
+	}})
+	if err != nil {
+		f.log.Warn().Err(err).Msg("the user's prompts are not recorded: rules know no value as the user's own")
+	} else {
+		defer prompts.Close()
+	}
 	err = downstream.Stdio(ctx, s, a.in, a.out, downstream.StdioOptions{Grace: cfg.Listen.ShutdownGrace, Linger: linger, Log: f.log.Logger})
 	if err != nil {
 		return fmt.Errorf("serving the client: %w", err)
@@ -116,6 +126,15 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, address string) err
 		Hosts: cfg.Listen.Hosts, Origins: cfg.Listen.Origins, MaxRequest: int(cfg.Listen.MaxRequest),
 		Grace: cfg.Listen.ShutdownGrace, Log: f.log.Logger,
 	})
+	prompts, err := hook.Listen(hook.Options{Dir: cfg.State.Path, Serve: true, Log: f.log.Logger, Deliver: func(p hook.Prompt) error {
+		f.Heard(p.Session, p.Text)
+		return nil
+	}})
+	if err != nil {
+		f.log.Warn().Err(err).Msg("the users' prompts are not recorded: rules know no value as the user's own")
+	} else {
+		defer prompts.Close()
+	}
 	l, err := h.Listen(address)
 	if err != nil {
 		return err

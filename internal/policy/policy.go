@@ -63,6 +63,37 @@ func Problems(cfg *config.Config, found []rules.Problem) config.Problems {
 	return problems
 }
 
+// Findings holds a policy against the capabilities of the servers: patterns that match none
+// of them, and rules that do not fit the schemas of the tools that they name. What a preset
+// has too much is no problem of the file that uses it.
+func Findings(cfg *config.Config, p *rules.Policy, caps []rules.Capability) config.Problems {
+	preset := func(path string) bool {
+		var i int
+		if n, _ := fmt.Sscanf(path, "rules[%d]", &i); n == 1 && i < len(cfg.Rules) {
+			return cfg.Rules[i].Preset != ""
+		}
+		if n, _ := fmt.Sscanf(path, "limits[%d]", &i); n == 1 && i < len(cfg.Limits) {
+			return cfg.Limits[i].Preset != ""
+		}
+		return false
+	}
+	var found config.Problems
+	for _, u := range p.Unmatched(caps) {
+		if !preset(u.Path) {
+			found = append(found, cfg.Problem(u.Path, u.Offset, u.Message, u.Suggestion))
+		}
+	}
+	for _, f := range p.Check(caps) {
+		if preset(f.Path) {
+			continue
+		}
+		problem := cfg.Problem(f.Path, f.Offset, f.Message, f.Suggestion)
+		problem.Warning = f.Warning
+		found = append(found, problem)
+	}
+	return found
+}
+
 type compiler struct {
 	cfg      *config.Config
 	problems config.Problems

@@ -49,6 +49,9 @@ type Schema struct {
 	free []*compiled // each serves one call at a time
 }
 
+// Raw is the schema as it was given; it must not be changed.
+func (s *Schema) Raw() []byte { return s.raw }
+
 // Compile compiles a schema. Nil, {} and true accept anything. The raw schema
 // must not be changed afterwards.
 func Compile(raw []byte) (*Schema, error) {

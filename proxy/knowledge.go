@@ -1,0 +1,182 @@
+package proxy
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/mcpfirewall/mcpfirewall/internal/config"
+	"github.com/mcpfirewall/mcpfirewall/internal/jsonrpc"
+	"github.com/mcpfirewall/mcpfirewall/rules"
+	"github.com/mcpfirewall/mcpfirewall/rules/provenance"
+)
+
+// knowledge is what a session remembers for the policy.
+type knowledge struct {
+	memory  *provenance.Memory // nil in a session that remembers nothing, or that nothing asks
+	history *rules.History
+
+	mu     sync.Mutex
+	labels map[string]struct{} // of the calls that it sent
+}
+
+// remember gives a session a memory.
+func (s *Session) remember() {
+	gen := s.relay.current.Load()
+	s.known.history = &rules.History{}
+	s.known.labels = map[string]struct{}{}
+	if !gen.policy.Traces() {
+		return // what is not asked for is not kept; if a new policy asks, its rules deny
+	}
+	s.known.memory = provenance.New(provenance.Options{})
+	s.known.memory.JSON(provenance.Observation{Source: "config"}, gen.said)
+}
+
+// said are the values of a configuration that its sessions know from the start: where the
+// servers are and what they were started with. References are left out, as what they stand
+// for is secret.
+func said(cfg *config.Config) []byte {
+	list := []byte{'['}
+	add := func(text string) {
+		if text == "" || strings.Contains(text, "${") {
+			return
+		}
+		if len(list) > 1 {
+			list = append(list, ',')
+		}
+		list = jsonrpc.AppendQuote(list, text)
+	}
+	for _, s := range cfg.Servers {
+		add(s.URL)
+		add(s.Cwd)
+		for _, arg := range s.Args {
+			add(arg)
+		}
+	}
+	return append(list, ']')
+}
+
+// Heard notes the values of the user's own words.
+func (s *Session) Heard(prompt string) {
+	if m := s.known.memory; m != nil {
+		m.Text(provenance.Observation{Source: "user"}, prompt)
+	}
+}
+
+// policyCall is a call as the policy sees it.
+func (k *call) policyCall() rules.Call {
+	s := k.x.s
+	c := rules.Call{Args: k.sent, Parsed: true, Session: rules.Session{Calls: int(s.calls.Load()), Started: s.started, Forgetful: s.single},
+		User: rules.User{Subject: s.peer.Principal}, Client: rules.Client{Name: s.clientName()},
+		Knowledge: rules.Knowledge{Memory: s.known.memory, History: s.known.history, Secret: s.relay.isSecret}}
+	s.known.mu.Lock()
+	defer s.known.mu.Unlock()
+	if len(s.known.labels) > 0 {
+		c.Session.Labels = slices.Sorted(maps.Keys(s.known.labels))
+	}
+	return c
+}
+
+// isSecret reports whether a text holds a secret that the redactor knows.
+func (r *Relay) isSecret(text string) bool { return r.redact.Text(text) != text }
+
+// sends notes that a call is about to be sent: its labels, before anything of its answer
+// is seen, and what it takes to the server, which no answer is to vouch for.
+func (k *call) sends() {
+	known := &k.x.s.known
+	leaves := k.c.entry.Leaves()
+	if len(leaves) > 0 && known.labels != nil {
+		known.mu.Lock()
+		for _, name := range leaves {
+			known.labels[name] = struct{}{}
+		}
+		known.mu.Unlock()
+	}
+	if known.history != nil && k.c.kind == rules.Tool {
+		known.history.Add(k.c.conn.name, k.c.called, time.Now())
+	}
+	if known.memory != nil {
+		if args := k.sent; len(args) > 0 {
+			known.memory.Sent(args)
+		} else if len(k.shown) > 0 {
+			known.memory.Sent(k.shown) // a URI, or what a prompt is filled in with
+		}
+	}
+}
+
+// observe notes the values of a result that the client is about to see.
+func (s *Session) observe(c *capability, result []byte) {
+	if m := s.known.memory; m != nil {
+		m.Result(c.entry.Observation(), result)
+	}
+}
+
+// observeError does so for an error, which vouches for nothing.
+func (s *Session) observeError(c *capability, object []byte) {
+	if m := s.known.memory; m != nil {
+		o := c.entry.Observation()
+		o.Fields = nil
+		if o.Trust == provenance.Trusted {
+			o.Trust = provenance.Neutral
+		}
+		m.JSON(o, object)
+	}
+}
+
+// words are prompts for a session that is not there yet.
+type words struct {
+	texts []string
+	size  int
+	until time.Time
+}
+
+// Bounds of the prompts that wait for their session.
+const (
+	waitHeard = 2 * time.Minute
+	maxHeard  = 4 << 20 // bytes of one session's
+)
+
+// Heard notes the user's words for the sessions of a name, be it that one is opened within
+// the next two minutes.
+func (r *Relay) Heard(session, prompt string) {
+	var found []*Session
+	r.mu.Lock()
+	for key, s := range r.named {
+		if _, name, _ := strings.Cut(key, "\x00"); name == session {
+			found = append(found, s)
+		}
+	}
+	if len(found) == 0 {
+		now := time.Now()
+		maps.DeleteFunc(r.heard, func(_ string, w *words) bool { return now.After(w.until) })
+		w := r.heard[session]
+		if w == nil && len(r.heard) < maxNamed {
+			w = &words{}
+			r.heard[session] = w
+		}
+		if w != nil && w.size+len(prompt) <= maxHeard {
+			w.texts, w.size, w.until = append(w.texts, prompt), w.size+len(prompt), now.Add(waitHeard)
+		}
+	}
+	r.mu.Unlock()
+	for _, s := range found {
+		s.Heard(prompt)
+	}
+}
+
+// catchUp gives a named session the words that came before it.
+func (s *Session) catchUp(name string) {
+	r := s.relay
+	r.mu.Lock()
+	w := r.heard[name]
+	delete(r.heard, name)
+	r.mu.Unlock()
+	if w == nil || time.Now().After(w.until) {
+		return
+	}
+	for _, text := range w.texts {
+		s.Heard(text)
+	}
+}

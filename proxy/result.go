@@ -1,0 +1,141 @@
+package proxy
+
+import (
+	"context"
+	"time"
+
+	"github.com/mcpfirewall/mcpfirewall/internal/jsonrpc"
+	"github.com/mcpfirewall/mcpfirewall/rules"
+)
+
+// This file is what a result goes through before the client gets it, in the order of its
+// functions.
+
+// judged reports whether a result may become another, or wait for a person.
+func (c *capability) judged() bool {
+	return c.entry.Judges() || c.narrow != nil && c.narrow.Projects()
+}
+
+// project makes the message with the result that a narrowed tool shows.
+func (k *call) project(m *jsonrpc.Message) (*jsonrpc.Message, error) {
+	if k.c.narrow == nil || !k.c.narrow.Projects() {
+		return m, nil
+	}
+	result, err := k.c.narrow.Result(m.At(m.Result))
+	if err != nil {
+		return nil, err
+	}
+	return jsonrpc.Parse(m.Splice(jsonrpc.Edit{Span: m.Result, New: result}), k.link.limits())
+}
+
+// screen applies the rules on results. The empty answer relays the result.
+func (k *call) screen(m *jsonrpc.Message) answer {
+	if k.c.kind == rules.Tool && k.c.entry.Judges() {
+		d := k.c.entry.DecideResult(k.policyCall(), m.At(m.Result))
+		if d.Failed != nil {
+			k.x.s.relay.log.Warn().Str("rule", d.Rule).Str("reason", k.x.s.relay.redact.Text(d.Failed.Error())).Msg("a rule on results failed: the result is withheld")
+		}
+		switch d.Action {
+		case rules.Deny:
+			return k.refuse(rules.Deny, d.Rule, "The call was made, but its result is withheld. "+d.Message)
+		case rules.Ask:
+			if a := k.approveResult(m, d); a.raw != nil {
+				return a
+			}
+		}
+	}
+	k.x.s.observe(k.c, m.At(m.Result))
+	return answer{}
+}
+
+// approveResult asks a person whether the agent may have a result: a legacy client at once,
+// a modern one by an input_required result, while the result waits. The empty answer means
+// yes.
+func (k *call) approveResult(m *jsonrpc.Message, d rules.Decision) answer {
+	x := k.x
+	if !can(x.identity.caps, "elicitation/create", nil) {
+		return k.refuse(rules.Ask, d.Rule, "The call was made, but a person has to release its result, and this client cannot ask one (it does not support elicitation).")
+	}
+	text := "Server " + k.c.conn.name + ": may the agent have the result of " + bounded(k.c.called) + "?\n" + d.Message + "\nAsked because of: " + d.Rule
+	params := append(jsonrpc.AppendQuote([]byte(`{"message":`), visible(text)), `,"requestedSchema":{"type":"object","properties":{}}}`...)
+	if x.modern {
+		return k.holdResult(m, params)
+	}
+	ctx, cancel := context.WithTimeout(x.ctx, x.s.relay.current.Load().cfg.Approvals.Timeout)
+	defer cancel()
+	if result, failed := x.s.ask(ctx, x.on, "elicitation/create", params, &pending{}); failed != nil || !accepted(result) {
+		return k.refuse(rules.Ask, d.Rule, "The call was made, but its user did not release its result.")
+	}
+	return answer{}
+}
+
+// held is a result that waits for a person.
+type held struct {
+	s     *Session
+	link  *link
+	m     *jsonrpc.Message
+	timer *time.Timer
+}
+
+// maxHeld bounds the results of one principal that wait, and their bytes.
+const (
+	maxHeld      = 32
+	maxHeldBytes = 64 << 20
+)
+
+// holdResult keeps a result until the client's next request says whether it is released.
+func (k *call) holdResult(m *jsonrpc.Message, params []byte) answer {
+	x, r := k.x, k.x.s.relay
+	next := &chain{Approval: true, Counted: true, Held: newID(), Limit: k.limitID()}
+	state, err := k.seal(next)
+	if err != nil {
+		return k.withhold(err)
+	}
+	r.mu.Lock()
+	n, size := 1, len(m.Raw)
+	for _, h := range r.held {
+		if h.s.peer.Principal == x.s.peer.Principal {
+			n, size = n+1, size+len(h.m.Raw)
+		}
+	}
+	if n > maxHeld || size > maxHeldBytes {
+		r.mu.Unlock()
+		return k.failure("the call was made, but its result is withheld: too many results wait for their user", nil)
+	}
+	r.held[next.Held] = &held{x.s, k.link, m, time.AfterFunc(stateTTL, func() { r.takeHeld(next.Held) })}
+	r.mu.Unlock()
+	request := append(append([]byte(`{"`+approvalKey+`":{"method":"elicitation/create","params":`), params...), "}}"...)
+	return x.inputRequiredResult(request, state)
+}
+
+func (r *Relay) takeHeld(id string) *held {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	h := r.held[id]
+	delete(r.held, id)
+	return h
+}
+
+// dropHeld forgets the results that wait for a request of a session that has ended.
+func (r *Relay) dropHeld(s *Session) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for id, h := range r.held {
+		if h.s == s {
+			h.timer.Stop()
+			delete(r.held, id)
+		}
+	}
+}
+
+// release answers with a result that waited for a person, who released it.
+func (k *call) release(id string) answer {
+	h := k.x.s.relay.takeHeld(id)
+	if h == nil {
+		return k.x.fail(jsonrpc.CodeInvalidParams, "requestState was refused: the result that it belongs to is gone; make the call again without it", nil)
+	}
+	h.timer.Stop()
+	k.x.s.observe(k.c, h.m.At(h.m.Result))
+	k.link = h.link
+	return k.outcome(k.x.relayResult(h.m, h.link), len(h.m.Raw), nil)
+}
