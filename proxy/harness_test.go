@@ -156,7 +156,8 @@ func (f *fakeServer) config() config.Server {
 func testRelay(t testing.TB, change func(*config.Config), servers ...*fakeServer) *Relay {
 	t.Helper()
 	all := config.Patterns{Default: "allow"}
-	cfg := &config.Config{Version: 1, Tools: config.Tools{Patterns: all}, Resources: all, Prompts: all, Approvals: config.Approvals{Timeout: deadline}}
+	cfg := &config.Config{Version: 1, Tools: config.Tools{Patterns: all}, Resources: all, Prompts: all, Approvals: config.Approvals{Timeout: deadline},
+		State: config.State{Path: t.TempDir()}}
 	for _, f := range servers {
 		cfg.Servers = append(cfg.Servers, f.config())
 	}
@@ -229,6 +230,7 @@ func (c *testClient) start(raw string) chan string {
 	}
 	final := make(chan string, 1)
 	if x := c.s.Begin(context.Background(), m, oneStream{c, final}); x != nil {
+		x.OnDone(func() {})
 		go x.Run()
 	}
 	return final
