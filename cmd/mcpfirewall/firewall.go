@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/mcpfirewall/mcpfirewall/internal/audit"
 	"github.com/mcpfirewall/mcpfirewall/internal/config"
@@ -156,6 +157,18 @@ func (f *firewall) close() {
 		f.log.Error().Err(err).Msg("audit file not closed")
 	}
 	f.log.close()
+}
+
+// trimAfter is when the start is over, for most servers too.
+const trimAfter = 500 * time.Millisecond
+
+// trimSoon gives back what the start took.
+func (f *firewall) trimSoon() {
+	time.AfterFunc(trimAfter, func() {
+		if err := trim(); err != nil {
+			f.log.Debug().Err(err).Msg("memory of the start not given back")
+		}
+	})
 }
 
 // watch reloads the configuration when its file changes, and on SIGHUP, which also

@@ -69,6 +69,7 @@ func (a *app) stdio(ctx context.Context, cfg *config.Config, session string) err
 	defer f.close()
 	f.watch(ctx, a)
 	f.Start()
+	f.trimSoon()
 	s := f.Open(proxy.Peer{Transport: "stdio", Principal: proxy.LocalPrincipal(), Name: session})
 	defer s.Close()
 	prompts, err := hook.Listen(hook.Options{Dir: cfg.State.Path, Session: session, Log: f.log.Logger, Deliver: func(p hook.Prompt) error {
@@ -141,6 +142,7 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, address string) err
 	}
 	f.watch(ctx, a)
 	f.Start()
+	f.trimSoon()
 	io.WriteString(a.err, "listening on http://"+l.Addr().String()+"/mcp\n")
 	return h.Serve(ctx, l)
 }
