@@ -12,15 +12,19 @@ import (
 )
 
 // now and date are the clock and the calendar.
-func now(_ *budget, args []any) (any, error) {
+func now(b *budget, args []any) (any, error) {
+	t := time.Now()
+	if b.run != nil {
+		t = b.run.call.now()
+	}
 	if len(args) == 0 {
-		return time.Now(), nil
+		return t, nil
 	}
 	zone, ok := args[0].(*time.Location)
 	if !ok {
 		return nil, unusable("now", args[0])
 	}
-	return time.Now().In(zone), nil
+	return t.In(zone), nil
 }
 
 // dateLayouts are the ones that expr tries.

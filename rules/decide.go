@@ -194,8 +194,9 @@ func (p *Policy) index() {
 // changes and is safe for concurrent use.
 type Entry struct {
 	base    *Decision
-	rules   []*rule // on calls
-	results []*rule // on results
+	section *patternSet // that base is from
+	rules   []*rule     // on calls
+	results []*rule     // on results
 	limits  []*limit
 	labels  []string
 	seen    provenance.Observation
@@ -218,7 +219,7 @@ func (e *Entry) toolEnv() toolEnv {
 // JSON must not be changed afterwards.
 func (p *Policy) Bind(c Capability) *Entry {
 	sub := newSubject(c.Server, c.Name)
-	e := &Entry{base: p.of(c.Kind).base(&sub), name: c.Name, server: c.Server, dir: c.Dir, annotations: c.Annotations}
+	e := &Entry{base: p.of(c.Kind).base(&sub), section: p.of(c.Kind), name: c.Name, server: c.Server, dir: c.Dir, annotations: c.Annotations}
 	e.labels, e.seen = p.labelsOf(c, &sub)
 	if c.Kind != Tool || e.base.Action == Deny {
 		return e
@@ -318,15 +319,11 @@ func (e *Entry) tighten(run *evaluation, decision Decision, rules []*rule) Decis
 	// Rules that deny come first. The ones that ask are all evaluated, even once
 	// one of them holds: if another fails, that denies.
 	for _, r := range rules {
-		holds := true
-		if r.when != nil {
-			var err *RunError
-			if holds, err = run.eval(r.when); err != nil {
-				err.Rule = r.name
-				failed := r.failed
-				failed.Failed = err
-				return failed
-			}
+		holds, err := run.judge(r)
+		if err != nil {
+			failed := r.failed
+			failed.Failed = err
+			return failed
 		}
 		if !holds {
 			continue
@@ -339,4 +336,15 @@ func (e *Entry) tighten(run *evaluation, decision Decision, rules []*rule) Decis
 		}
 	}
 	return decision
+}
+
+// judge evaluates one rule.
+func (v *evaluation) judge(r *rule) (holds bool, err *RunError) {
+	if r.when == nil {
+		return true, nil
+	}
+	if holds, err = v.eval(r.when); err != nil {
+		err.Rule = r.name
+	}
+	return holds, err
 }

@@ -261,7 +261,7 @@ func callsSince(b *budget, args []any) (any, error) {
 	if err := b.charge(maxHistory); err != nil {
 		return nil, err
 	}
-	n, ok := h.count(newGlob(t[0], true), time.Now().Add(-d))
+	n, ok := h.count(newGlob(t[0], true), b.run.call.now().Add(-d))
 	if !ok {
 		return nil, failf("calls(): there were more calls in this time than the %d that are remembered", maxHistory)
 	}

@@ -16,6 +16,14 @@ type Knowledge struct {
 	Memory  *provenance.Memory // of the values that the session saw
 	History *History           // of the calls that passed in it
 	Secret  func(string) bool  // whether a detector of secrets finds something
+	Now     func() time.Time   // the clock; nil means time.Now
+}
+
+func (k *Knowledge) now() time.Time {
+	if k.Now != nil {
+		return k.Now()
+	}
+	return time.Now()
 }
 
 // User is who makes a call.

@@ -33,6 +33,11 @@ type value struct {
 // compileOperand does for a value what compileCondition does for a condition.
 // The kinds are those of reflect, and what says them in words.
 func compileOperand(text, what string, kinds ...string) (*value, *Problem) {
+	return compileOperandOn(onCall, text, what, kinds...)
+}
+
+// compileOperandOn compiles what is read in a phase; without kinds any value will do.
+func compileOperandOn(on phase, text, what string, kinds ...string) (*value, *Problem) {
 	if len(text) > maxConditionBytes {
 		return nil, &Problem{Message: fmt.Sprintf("the expression is longer than %d bytes", maxConditionBytes)}
 	}
@@ -46,7 +51,7 @@ func compileOperand(text, what string, kinds ...string) (*value, *Problem) {
 	if err != nil {
 		return nil, exprProblem(text, err)
 	}
-	scan := &scanner{text: text}
+	scan := &scanner{text: text, on: on}
 	scan.visit(tree.Node)
 	if scan.problem != nil {
 		return nil, scan.problem
@@ -55,7 +60,7 @@ func compileOperand(text, what string, kinds ...string) (*value, *Problem) {
 	if err != nil {
 		return nil, exprProblem(text, err)
 	}
-	if k := result.Kind().String(); k != "interface" && !slices.Contains(kinds, k) {
+	if k := result.Kind().String(); len(kinds) > 0 && k != "interface" && !slices.Contains(kinds, k) {
 		return nil, &Problem{Message: fmt.Sprintf("the expression gives %s, not %s", plainTypes(result.String()), what)}
 	}
 	guard := &guard{text: text}
