@@ -47,6 +47,7 @@ var checks = map[string]check{
 	"zone":     {test: checkZone, pattern: `\S`},
 	"preset":   {test: func(string) (string, string) { return "", "" }}, // an enum
 	"method":   {test: checkMethod, pattern: `^[A-Za-z0-9_$./-]+$`},
+	"lists":    {test: checkServerName, value: noProblem, pattern: `^[a-z0-9-]{1,64}$`},
 	"line":     {test: checkLine, pattern: `\S`},
 	"env":      {test: checkEnvName, value: noProblem, caseCounts: runtime.GOOS != "windows", pattern: `^[^=]+$`},
 	"header":   {test: checkHeaderName, value: checkHeaderValue, pattern: "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"},

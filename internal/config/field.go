@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/mcpfirewall/mcpfirewall/internal/preset"
 )
 
@@ -29,6 +30,7 @@ const (
 	kindPeriod                    // Period
 	kindLabel                     // []LabelPattern
 	kindInputs                    // []Input: a mapping of name to JSON Schema
+	kindJSON                      // jsontext.Value: anything, as JSON
 	kindSection                   // a struct or a pointer to one
 	kindSections                  // []Rule and the like: a list of mappings
 	kindNamedSections             // []Server: a mapping of name to mapping
@@ -59,6 +61,7 @@ var (
 	periodType    = reflect.TypeFor[Period]()
 	labelType     = reflect.TypeFor[[]LabelPattern]()
 	inputsType    = reflect.TypeFor[[]Input]()
+	jsonType      = reflect.TypeFor[jsontext.Value]()
 	fieldCache    sync.Map // reflect.Type to []field
 )
 
@@ -123,6 +126,8 @@ func kindOf(t reflect.Type, f field) (kind, reflect.Type) {
 		return kindLabel, nil
 	case t == inputsType:
 		return kindInputs, nil
+	case t == jsonType:
+		return kindJSON, nil
 	case f.as == "size":
 		return kindSize, nil
 	case f.as == "decimal":
