@@ -76,7 +76,11 @@ func (a *app) test(ctx context.Context, files []string, o testOptions) error {
 		if err != nil {
 			return err
 		}
-		if all, err = a.try(all, suite.Config); err != nil {
+		named := suite.Config
+		if named == "" && a.config == "" {
+			named = suite.Beside()
+		}
+		if all, err = a.try(all, named); err != nil {
 			return err
 		}
 		c := all[len(all)-1]

@@ -247,7 +247,7 @@ func (r *runner) result(step *Step, at string, s *session, t *tool, v *Verdict) 
 			return
 		}
 	}
-	v.call.Session.Labels = s.call(nil, rules.User{}, "", r.now).Session.Labels
+	v.call.Session = r.policy.call(s, nil, rules.User{}, "", r.now).Session
 	steps := t.entry.ExplainResult(v.call, raw)
 	r.cover.steps(steps, nil)
 	d := t.entry.DecideResult(v.call, raw)

@@ -23,6 +23,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -152,6 +154,23 @@ func Load(path string) (*Suite, error) {
 		return nil, problems
 	}
 	return s, nil
+}
+
+// Beside is the configuration that a file of tests belongs to by its name: policy.yaml beside
+// policy_test.yaml. It is "" if there is none.
+func (s *Suite) Beside() string {
+	name, ok := strings.CutSuffix(s.Path, "_test.yaml")
+	if !ok {
+		return ""
+	}
+	path, err := filepath.Abs(name + ".yaml")
+	if err != nil {
+		return ""
+	}
+	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
+		return ""
+	}
+	return path
 }
 
 // checkStep reports what makes no sense in a step, and so would test nothing.

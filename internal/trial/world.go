@@ -13,6 +13,7 @@ import (
 	"github.com/mcpfirewall/mcpfirewall/internal/policy"
 	"github.com/mcpfirewall/mcpfirewall/internal/schema"
 	"github.com/mcpfirewall/mcpfirewall/internal/state"
+	"github.com/mcpfirewall/mcpfirewall/redact"
 	"github.com/mcpfirewall/mcpfirewall/rules"
 	"github.com/mcpfirewall/mcpfirewall/rules/provenance"
 )
@@ -22,6 +23,7 @@ type Policy struct {
 	Config *config.Config
 	rules  *rules.Policy
 	narrow map[string]*rules.Narrowing // by "server.name"
+	redact *redact.Redactor            // which says what a secret is
 }
 
 // Open compiles the policy of a configuration. The error is of type [config.Problems].
@@ -30,7 +32,7 @@ func Open(cfg *config.Config) (*Policy, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Policy{Config: cfg, rules: compiled, narrow: map[string]*rules.Narrowing{}}
+	p := &Policy{Config: cfg, rules: compiled, narrow: map[string]*rules.Narrowing{}, redact: redact.New()}
 	for _, n := range compiled.Narrowings() {
 		p.narrow[n.Server+"."+n.Name] = n
 	}
@@ -150,11 +152,12 @@ func (p *Policy) newSession(user, name string, now time.Time) *session {
 }
 
 // call is a call in the session, with the arguments that are sent.
-func (s *session) call(sent []byte, user rules.User, client string, now time.Time) rules.Call {
+func (p *Policy) call(s *session, sent []byte, user rules.User, client string, now time.Time) rules.Call {
 	user.Subject = s.user
+	secret := func(text string) bool { return p.redact.Text(text) != text }
 	return rules.Call{Args: sent, User: user, Client: rules.Client{Name: client},
 		Session:   rules.Session{Labels: slices.Sorted(maps.Keys(s.labels)), Calls: s.calls, Started: s.started},
-		Knowledge: rules.Knowledge{Memory: s.memory, History: s.history, Now: func() time.Time { return now }}}
+		Knowledge: rules.Knowledge{Memory: s.memory, History: s.history, Secret: secret, Now: func() time.Time { return now }}}
 }
 
 func (s *session) owner() rules.Owner {
@@ -200,7 +203,7 @@ func (p *Policy) judge(ctx context.Context, store state.Store, t *tool, args []b
 		v.Action, v.Rule, v.Message = rules.Deny, rule, message
 		return v
 	}
-	v.call = s.call(v.Sent, user, client, now)
+	v.call = p.call(s, v.Sent, user, client, now)
 	if t.hidden != "" {
 		v.Steps = t.entry.Explain(v.call, s.owner())
 		return refuse(t.hidden, "The tool is not offered to the agent.")
