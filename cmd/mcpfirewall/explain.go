@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -36,6 +37,7 @@ as they do now. The arguments are a JSON object; - reads it from standard input.
 			if err != nil {
 				return err
 			}
+			result = strings.TrimSpace(result)
 			q.Tool, q.Args = args[0], raw
 			if cmd.Flags().Changed("result") {
 				q.Result = jsontext.Value(result)
