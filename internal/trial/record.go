@@ -112,7 +112,7 @@ func (r *Replay) Print(w io.Writer, quiet bool) {
 		fmt.Fprintf(w, "%s on the log showing all that was counted, and sessions from their beginning\n", count(r.Assuming, "decision")+verb(r.Assuming))
 	}
 	if len(r.Unreadable) > 0 {
-		fmt.Fprintf(w, "%s of the log hold no record, the first is line %d\n", count(len(r.Unreadable), "line"), r.Unreadable[0])
+		fmt.Fprintf(w, "%s without a record, the first is line %d\n", count(len(r.Unreadable), "line"), r.Unreadable[0])
 	}
 }
 
