@@ -140,6 +140,8 @@ func (i *CoverItem) Missing() string {
 		return ""
 	case i.Judged == 0 && i.Kind == "pattern":
 		return "matched no tool that was called"
+	case i.Judged == 0 && i.Kind == "narrowed tool":
+		return "was never called"
 	case i.Judged == 0:
 		return "spoke of no call"
 	case i.Kind == "limit":

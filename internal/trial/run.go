@@ -81,18 +81,26 @@ func (s *Suite) Run(ctx context.Context, p *Policy, o Options) (*Report, error) 
 		if o.Run != nil && !o.Run.MatchString(s.Tests[i].Name) {
 			continue
 		}
-		r := &runner{suite: s, policy: p, lists: lists, cover: o.Cover, test: &s.Tests[i], at: fmt.Sprintf("tests[%d]", i), sessions: map[[2]string]*session{}}
-		if p.rules.Limited() {
-			store := sqlite.New(sqlite.Options{Dir: filepath.Join(dir, fmt.Sprint(i))})
-			r.store = store
-			defer store.Close()
+		tested, err := s.runTest(ctx, p, i, lists, filepath.Join(dir, fmt.Sprint(i)), o.Cover)
+		if err != nil {
+			return nil, err
 		}
-		if err := r.run(ctx); err != nil {
-			return nil, fmt.Errorf("%s: %q: %w", s.Path, r.test.Name, err)
-		}
-		report.Tests = append(report.Tests, TestReport{Name: r.test.Name, Line: s.line(r.at), Failures: r.failures})
+		report.Tests = append(report.Tests, tested)
 	}
 	return report, nil
+}
+
+func (s *Suite) runTest(ctx context.Context, p *Policy, i int, lists map[string]*toolList, dir string, cover *Coverage) (TestReport, error) {
+	r := &runner{suite: s, policy: p, lists: lists, cover: cover, test: &s.Tests[i], at: fmt.Sprintf("tests[%d]", i), sessions: map[[2]string]*session{}}
+	if p.rules.Limited() {
+		store := sqlite.New(sqlite.Options{Dir: dir})
+		defer store.Close()
+		r.store = store
+	}
+	if err := r.run(ctx); err != nil {
+		return TestReport{}, fmt.Errorf("%s: %q: %w", s.Path, r.test.Name, err)
+	}
+	return TestReport{Name: r.test.Name, Line: s.line(r.at), Failures: r.failures}, nil
 }
 
 func (s *Suite) line(at string) int { return s.doc.Problem(at, 0, "", "").Line }
