@@ -21,6 +21,7 @@ type Label struct {
 }
 
 type label struct {
+	path  string // "labels.private[2]"
 	name  string
 	field string
 	glob  glob
@@ -48,7 +49,7 @@ func compileLabels(src []Label, report func(Problem)) []label {
 		}
 		g := newGlob(l.Pattern, l.Name != labelTrusted)
 		g.index = i
-		all = append(all, label{l.Name, l.Field, g})
+		all = append(all, label{path, l.Name, l.Field, g})
 	}
 	return all
 }

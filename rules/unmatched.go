@@ -55,6 +55,19 @@ func (p *Policy) Unmatched(caps []Capability) []Problem {
 			}
 		}
 	}
+	for _, l := range p.limits {
+		for _, g := range l.globs {
+			check(fmt.Sprintf("%s.tools[%d]", l.path, g.index), g, "tool", tools)
+		}
+	}
+	if len(p.labels) > 0 {
+		all := slices.Concat(tools, prompts, resources)
+		for _, l := range p.labels {
+			if !mayMatchTemplate(l.glob, templates) {
+				check(l.path, l.glob, "tool, resource or prompt", all)
+			}
+		}
+	}
 	for _, r := range p.rules {
 		for _, g := range r.globs {
 			check(fmt.Sprintf("%s.tools[%d]", r.path, g.index), g, "tool", tools)

@@ -7,6 +7,7 @@ package policy
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/mcpfirewall/mcpfirewall/internal/config"
 	"github.com/mcpfirewall/mcpfirewall/internal/jsonrpc"
@@ -74,6 +75,13 @@ func Findings(cfg *config.Config, p *rules.Policy, caps []rules.Capability) conf
 		}
 		if n, _ := fmt.Sscanf(path, "limits[%d]", &i); n == 1 && i < len(cfg.Limits) {
 			return cfg.Limits[i].Preset != ""
+		}
+		for name, patterns := range cfg.Labels.All() {
+			if rest, ok := strings.CutPrefix(path, "labels."+name+"["); ok {
+				if n, _ := fmt.Sscanf(rest, "%d]", &i); n == 1 && i < len(patterns) {
+					return patterns[i].Preset != ""
+				}
+			}
 		}
 		return false
 	}
