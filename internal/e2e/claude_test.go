@@ -110,11 +110,20 @@ func (h *claudeHome) session(more ...string) []string {
 // elicitations: "accept" or "decline".
 func (h *claudeHome) run(hook string) []claude.Result {
 	h.t.Helper()
+	if hook != "" {
+		return h.runWith("go", h.hook(hook))
+	}
+	return h.runWith("go", "")
+}
+
+// runWith is run with a prompt and a file of settings, "" for none.
+func (h *claudeHome) runWith(prompt, settings string) []claude.Result {
+	h.t.Helper()
 	ctx, cancel := context.WithTimeout(h.t.Context(), 3*time.Minute)
 	defer cancel()
-	args := append([]string{"-p", "go"}, h.session()...)
-	if hook != "" {
-		args = append(args, "--settings", h.hook(hook))
+	args := append([]string{"-p", prompt}, h.session()...)
+	if settings != "" {
+		args = append(args, "--settings", settings)
 	}
 	out, err := h.command(ctx, args...).CombinedOutput()
 	if err != nil || !bytes.Contains(out, []byte("DONE")) {
@@ -253,6 +262,25 @@ func TestClaudeCodeApproval(t *testing.T) {
 				t.Errorf("the person was asked %q, which does not show server, tool and arguments", asked)
 			}
 		})
+	}
+}
+
+// What the user wrote, handed over by a hook, is the user's word to the rules; what the model made up is not.
+func TestClaudeCodePrompt(t *testing.T) {
+	h := newClaudeHome(t, `
+tools: { allow: [ev.echo] }
+rules:
+  - { name: as the user said, tools: [ev.echo], when: not trusted(args.message), then: deny }
+`, 1,
+		claude.Call("mcp__fw__ev__echo", `{"message":"carol@example.com"}`),
+		claude.Call("mcp__fw__ev__echo", `{"message":"mallory@evil.example"}`),
+	)
+	h.write("settings.json", object{"hooks": object{"UserPromptSubmit": []object{{"hooks": []object{{"type": "command",
+		"command": fmt.Sprintf("%q hook --config %q", firewall(t), h.config)}}}}}})
+	results := h.runWith("Echo the address carol@example.com, please.", filepath.Join(h.home, "settings.json"))
+	if len(results) != 2 || !strings.Contains(results[0].Text, "Echo: carol@example.com") || results[0].IsError ||
+		!strings.Contains(results[1].Text, "as the user said") || !results[1].IsError {
+		t.Errorf("%+v\n%s", results, h.log())
 	}
 }
 
