@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -66,6 +67,8 @@ type scope struct {
 	fields []fieldPath
 	kind   kind
 	set    bool
+	whole  bool // a field vouches for the values here, each as a whole, and
+	around kind // what is in them is of this kind
 }
 
 // newScope returns the scope of a whole result. A field with a wrong path may mean any
@@ -99,7 +102,10 @@ func (s scope) settled() scope {
 		}
 	}
 	if here {
-		s.kind, s.set = worst, true
+		if !s.whole {
+			s.around = max(s.kind, neutral)
+		}
+		s.kind, s.set, s.whole = worst, true, worst == trusted
 	}
 	s.fields = rest
 	return s
@@ -122,7 +128,7 @@ func (s scope) element() scope {
 // enter follows the fields whose next step leads on. Where through is set, the others go on
 // unchanged.
 func (s scope) enter(leads func(step string) bool, through bool) scope {
-	inner := scope{kind: s.kind, set: s.set}
+	inner := scope{kind: s.kind, set: s.set, whole: s.whole, around: s.around}
 	for _, f := range s.fields {
 		switch {
 		case leads(f.steps[0]):
@@ -136,43 +142,63 @@ func (s scope) enter(leads func(step string) bool, through bool) scope {
 
 // reader returns r as it reads what lies here.
 func (s scope) reader(r *reader) *reader {
-	if !s.set || r.kind == s.kind {
+	if !s.set || r.kind == s.kind && r.whole == s.whole {
 		return r
 	}
 	inner := *r
-	inner.kind = s.kind
+	inner.kind, inner.whole, inner.around = s.kind, s.whole, s.around
 	return &inner
 }
 
 // least returns r as it reads what may lie in any of the fields.
 func (s scope) least(r *reader) *reader {
-	inner := *s.reader(r)
+	inner := *s.reader(r).inside()
 	for _, f := range s.fields {
 		inner.kind = max(inner.kind, f.kind)
 	}
 	return &inner
 }
 
-// yaml reads the fields of a text that is a YAML list or mapping and that say something
-// better than r does, which has read all of the text. Whatever could be read in two
-// ways, such as a name twice, is left at that.
-func (r *reader) yaml(text []byte, s scope) {
-	better := s.set && s.kind < r.kind
-	for _, f := range s.fields {
-		better = better || f.kind < r.kind
+// values returns s for a text whose values can be told apart: who trusts the result then
+// trusts each of them as a whole.
+func (s scope) values() scope {
+	if s.kind == trusted && !s.whole {
+		s.whole, s.around = true, neutral
 	}
-	if !better || r.sent || len(text) > maxYAML {
-		return
+	return s
+}
+
+// parts reports whether some part is to count for more than k.
+func (s scope) parts(k kind) bool {
+	return s.set && (s.kind < k || slices.ContainsFunc(s.fields, func(f fieldPath) bool { return f.kind < k }))
+}
+
+// readYAML returns what a text is that is a YAML list or mapping, or nil. Whatever could be
+// read in two ways, such as a name twice, is none.
+func readYAML(text []byte) *yaml.Node {
+	if len(text) > maxYAML {
+		return nil
 	}
 	d := yaml.NewDecoder(bytes.NewReader(text))
 	var first, second yaml.Node
 	if d.Decode(&first) != nil || !errors.Is(d.Decode(&second), io.EOF) {
-		return
+		return nil
 	}
 	if len(first.Content) != 1 || first.Content[0].Kind == yaml.ScalarNode || !plainYAML(first.Content[0], 0) {
-		return
+		return nil
 	}
-	r.yamlNode(first.Content[0], s)
+	return first.Content[0]
+}
+
+// sentence reports whether what could be a YAML mapping is rather one with a colon in it.
+func sentence(root *yaml.Node) bool {
+	return root.Kind == yaml.MappingNode && root.Style&yaml.FlowStyle == 0 && len(root.Content) == 2 && root.Content[1].Kind == yaml.ScalarNode
+}
+
+// list reports whether a text that cannot be read as YAML still seems to consist of values:
+// it starts as a list or mapping does, or is too long to tell.
+func list(text []byte) bool {
+	return len(text) > maxYAML || bytes.IndexByte([]byte("{[<"), text[0]) >= 0 || bytes.HasPrefix(text, []byte("- "))
 }
 
 // plainYAML reports whether a node is what a program prints that knows YAML: no
@@ -208,7 +234,7 @@ func (r *reader) yamlNode(n *yaml.Node, s scope) {
 		}
 	case yaml.ScalarNode:
 		if inner := s.reader(r); inner.kind < r.kind && n.Tag != "!!null" {
-			inner.text([]byte(n.Value), true)
+			inner.leaf([]byte(n.Value))
 		}
 	}
 }

@@ -125,6 +125,12 @@ type Observation struct {
 // whole text that is YAML, or looks like it, as Python's print of a dict does; a
 // server that does not quote what it puts in such a text lets strangers write fields.
 // Any other text with fields has the least trust among them.
+//
+// Trust in a result or field whose values can be told apart, as in JSON or YAML, is trust
+// in each value as a whole, and in the host of one that is a URL, but not in the words in
+// it: who may choose the name of a channel cannot make an address in it a trusted one.
+// Words in it are of the kind that they would be without the label. In prose that is
+// trusted, which no field can be, every word is.
 type Field struct {
 	Path  string // such as result.email, result.items[].to, result.*.name; see CheckPath
 	Trust Trust

@@ -10,6 +10,8 @@ type reader struct {
 	sent   bool
 	dry    bool // nothing is noted; only bounds are asked for
 	depth  int  // of decoded text in text
+	whole  bool // a leaf counts as a whole only; what is in it is of the kind around
+	around kind
 }
 
 // reader returns the reader for an observation.
@@ -37,6 +39,42 @@ func (r *reader) vouched() bool { return !r.sent && !r.dry && r.kind <= trusted 
 func (r *reader) lose() {
 	r.m.dropped = true
 	r.m.lost = r.m.lost || r.kind == untrusted
+}
+
+// inside returns r as it reads what is in a leaf.
+func (r *reader) inside() *reader {
+	if !r.whole {
+		return r
+	}
+	inner := *r
+	inner.kind, inner.whole = r.around, false
+	return &inner
+}
+
+// leaf reads a text that is a value of its own. Where a field vouches for its value, it
+// does not vouch for each word: who may choose the name of a channel cannot make an address
+// in it a trusted one.
+func (r *reader) leaf(text []byte) {
+	r.inside().text(text, true)
+	if r.whole {
+		r.entire(text)
+	}
+}
+
+// entire reads a text that is one value.
+func (r *reader) entire(text []byte) {
+	r.text(text, false)
+	m := r.m
+	start := len(m.folded)
+	m.folded = fold(m.folded, bytes.TrimSpace(text))
+	value := m.folded[start:]
+	if h, ok := m.joinedWhole(value); ok {
+		r.value(h, value, digit, said)
+	}
+	if isURL(value) && bytes.IndexAny(value, " \n") < 0 {
+		r.host(value)
+	}
+	m.folded = m.folded[:start]
 }
 
 // text reads one text: a leaf of JSON or prose. With keep, the order of its words is

@@ -4,6 +4,7 @@ import (
 	"bytes"
 
 	"github.com/go-json-experiment/json/jsontext"
+	"go.yaml.in/yaml/v3"
 
 	"github.com/mcpfirewall/mcpfirewall/internal/jsonrpc"
 )
@@ -19,12 +20,29 @@ func (m *Memory) document(r *reader, text []byte, s scope) {
 	switch {
 	case len(trimmed) == 0:
 	case len(trimmed) <= m.budget && structured(trimmed):
-		r.json(trimmed, s, 0)
-		s.least(r).text(trimmed, false)
+		r.json(trimmed, s.values(), 0)
+		s.values().least(r).text(trimmed, false)
 	default:
-		least := s.least(r)
-		least.text(text, true)
-		least.yaml(trimmed, s)
+		m.dump(r, text, trimmed, s)
+	}
+}
+
+// dump reads a text that is no JSON: prose, or values in another form.
+func (m *Memory) dump(r *reader, text, trimmed []byte, s scope) {
+	var root *yaml.Node
+	if !r.sent && (s.kind == trusted || s.parts(s.least(r).kind)) {
+		root = readYAML(trimmed)
+	}
+	if root != nil && !sentence(root) || list(trimmed) {
+		s = s.values()
+	}
+	least := s.least(r)
+	least.text(text, true)
+	if s.whole {
+		s.reader(r).entire(trimmed)
+	}
+	if root != nil {
+		least.yamlNode(root, s)
 	}
 }
 
@@ -101,8 +119,7 @@ func (w *walker) value(s scope) {
 			w.at++
 		}
 		if literal := w.raw[start:w.at]; string(literal) != "null" {
-			r := s.reader(w.r)
-			r.text(literal, true)
+			s.reader(w.r).leaf(literal)
 		}
 	}
 }
@@ -162,6 +179,7 @@ func (w *walker) name(name []byte, s scope) {
 	if r.kind == trusted {
 		r.kind = neutral
 	}
+	r.whole = false
 	r.text(name, true)
 }
 
@@ -170,10 +188,10 @@ func (w *walker) leaf(text []byte, s scope) {
 	r := s.reader(w.r)
 	inner := bytes.TrimSpace(text)
 	if len(inner) < 2 || w.nested >= maxNested || !structured(inner) {
-		r.text(text, true)
+		r.leaf(text)
 		return
 	}
-	r.json(inner, scope{}, w.nested+1)
+	r.inside().json(inner, scope{}, w.nested+1)
 	r.text(text, false)
 }
 
@@ -199,7 +217,7 @@ func (m *Memory) result(o Observation, raw []byte) {
 				least.lose()
 				continue
 			}
-			r.json(v, s, 0)
+			r.json(v, s.values(), 0)
 		case "content":
 			for block := range jsonrpc.Elements(v, jsonrpc.Span{End: len(v)}) {
 				m.block(r, least, v[block.Start:block.End], s)
