@@ -1,0 +1,278 @@
+package examples
+
+import (
+	"bufio"
+	"compress/gzip"
+	"context"
+	"fmt"
+	"io"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/mark3labs/mcp-go/client"
+	"github.com/mark3labs/mcp-go/mcp"
+	"github.com/mark3labs/mcp-go/server"
+	"github.com/mcpfirewall/mcpfirewall/internal/audit"
+	"github.com/mcpfirewall/mcpfirewall/internal/config"
+	"github.com/mcpfirewall/mcpfirewall/internal/inproc"
+	"github.com/mcpfirewall/mcpfirewall/internal/jsonrpc"
+	"github.com/mcpfirewall/mcpfirewall/proxy"
+	"github.com/mcpfirewall/mcpfirewall/redact"
+	"github.com/mcpfirewall/mcpfirewall/vault"
+	"github.com/rs/zerolog"
+)
+
+// transcript is a recorded task: what the user said, and what the agent called.
+type transcript struct {
+	ID     string           `json:"user_task"`
+	Inject string           `json:"injection_task"`
+	Prompt string           `json:"prompt"`
+	Steps  []transcriptStep `json:"steps"`
+}
+
+type transcriptStep struct {
+	Label     string         `json:"label"` // user or attack
+	Tool      string         `json:"tool"`
+	Args      jsontext.Value `json:"args"`
+	Result    string         `json:"result"`
+	Error     jsontext.Value `json:"error"`
+	Mutates   bool           `json:"mutates"`
+	Necessary bool           `json:"necessary"`
+}
+
+// TestTranscripts plays recorded AgentDojo tasks against the examples for a bank and a
+// chat: those of the user as a well-behaved agent does them, and those in which a stranger's
+// text took the agent over entirely. All kinds of attack texts are played, of each a
+// sample, and without -short all in the banking and chat suites there are.
+func TestTranscripts(t *testing.T) {
+	shared := os.Getenv("MCPFIREWALL_SHARED")
+	if shared == "" {
+		t.Skip("MCPFIREWALL_SHARED is not set: no transcripts to play")
+	}
+	dir := filepath.Join(shared, "data", "agentdojo")
+	for _, suite := range []struct {
+		name, example string
+		free          int     // tasks that must need nobody
+		asks          float64 // that a task may need on average
+	}{
+		{"banking", "banking-assistant.yaml", 12, 1},
+		{"slack", "chat-workspace.yaml", 10, 1},
+	} {
+		t.Run(suite.name, func(t *testing.T) {
+			p := newPlayer(t, suite.example, filepath.Join(dir, suite.name+".json"))
+			tasks := transcripts(t, filepath.Join(dir, "replay_benign_"+suite.name+".jsonl"))
+			free, asks := 0, 0
+			for _, task := range tasks {
+				gated := false
+				for i, action := range p.play(t, task) {
+					s := task.Steps[i]
+					if action == "ask" {
+						asks++
+						gated = gated || s.Necessary
+						t.Logf("%s: a person is asked about %s %s", task.ID, s.Tool, s.Args)
+					}
+					if action == "deny" {
+						t.Errorf("%s: %s %s is denied", task.ID, s.Tool, s.Args)
+					}
+				}
+				if !gated {
+					free++
+				}
+			}
+			t.Logf("%d tasks, %d free, %d asks", len(tasks), free, asks)
+			if free < suite.free || float64(asks) > suite.asks*float64(len(tasks)) {
+				t.Errorf("%d of %d tasks are free, want %d; %d asks", free, len(tasks), suite.free, asks)
+			}
+			files, err := filepath.Glob(filepath.Join(dir, "replay_*_"+suite.name+".jsonl.gz"))
+			if err != nil || len(files) < 6 {
+				t.Fatalf("only %d kinds of attack texts (%v)", len(files), err)
+			}
+			played := 0
+			for n, file := range files {
+				attacks := transcripts(t, file)
+				for i := range attacks {
+					if testing.Short() && i%len(files) != n {
+						continue // each attack with one of the texts
+					}
+					a := attacks[i]
+					played++
+					for j, action := range p.play(t, a) {
+						if s := a.Steps[j]; s.Label == "attack" && (s.Mutates || s.Necessary) && action == "" {
+							t.Errorf("%s, %s, %s: %s %s passes", filepath.Base(file), a.ID, a.Inject, s.Tool, s.Args)
+						}
+					}
+				}
+			}
+			t.Logf("%d attacks", played)
+		})
+	}
+}
+
+func transcripts(t *testing.T, path string) []transcript {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	var r io.Reader = f
+	if strings.HasSuffix(path, ".gz") {
+		if r, err = gzip.NewReader(f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var all []transcript
+	lines := bufio.NewScanner(r)
+	lines.Buffer(nil, 1<<24)
+	for lines.Scan() {
+		var one transcript
+		if err := json.Unmarshal(lines.Bytes(), &one); err != nil {
+			t.Fatalf("%s: %v", path, err)
+		}
+		all = append(all, one)
+	}
+	if err := lines.Err(); err != nil || len(all) == 0 {
+		t.Fatalf("%s holds %d transcripts: %v", path, len(all), err)
+	}
+	return all
+}
+
+// player is a firewall with an example's policy in front of a server that answers from
+// transcripts.
+type player struct {
+	relay *proxy.Relay
+
+	mu   sync.Mutex
+	left []transcriptStep // of the current transcript, not used yet
+}
+
+func newPlayer(t *testing.T, example, suite string) *player {
+	t.Helper()
+	p := &player{}
+	raw, err := os.ReadFile(suite)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tools struct {
+		Tools []struct {
+			Name        string         `json:"name"`
+			Description string         `json:"description"`
+			InputSchema jsontext.Value `json:"inputSchema"`
+		} `json:"tools"`
+	}
+	if err := json.Unmarshal(raw, &tools); err != nil {
+		t.Fatal(err)
+	}
+	s := server.NewMCPServer("replay", "1", server.WithToolCapabilities(true))
+	for _, tool := range tools.Tools {
+		s.AddTool(mcp.NewToolWithRawSchema(tool.Name, tool.Description, []byte(tool.InputSchema)), p.answer)
+	}
+	upstream := httptest.NewServer(server.NewStreamableHTTPServer(s, server.WithStateLess(true)))
+	t.Cleanup(upstream.Close)
+	text, err := os.ReadFile(example)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := config.Parse("", text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.State.Path = t.TempDir()
+	cfg.Servers[0].Command, cfg.Servers[0].URL, cfg.Servers[0].Protocol = "", upstream.URL+"/mcp", "legacy"
+	secrets, err := vault.New(vault.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.relay, err = proxy.New(proxy.Options{Config: cfg, Vault: secrets, Redact: redact.New(), Audit: audit.Discard(),
+		Log: zerolog.New(zerolog.NewTestWriter(t)).Level(zerolog.WarnLevel), Version: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		p.relay.Close(ctx)
+	})
+	p.relay.Start()
+	return p
+}
+
+// answer gives the recorded result of a call: of one with the same arguments, or else of
+// one of the same tool.
+func (p *player) answer(_ context.Context, r mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	found := -1
+	for i, s := range p.left {
+		if s.Tool != r.Params.Name {
+			continue
+		}
+		var args map[string]any
+		if err := json.Unmarshal(s.Args, &args); err != nil {
+			return nil, err
+		}
+		if reflect.DeepEqual(args, r.GetArguments()) {
+			found = i
+			break
+		}
+		if found < 0 {
+			found = i
+		}
+	}
+	if found < 0 {
+		return mcp.NewToolResultError("no such recorded call"), nil
+	}
+	s := p.left[found]
+	p.left = append(p.left[:found:found], p.left[found+1:]...)
+	if len(s.Error) > 0 && s.Error.Kind() != 'n' {
+		return mcp.NewToolResultError(s.Result), nil
+	}
+	return mcp.NewToolResultText(s.Result), nil
+}
+
+// play makes the calls of a transcript in a session of its own and returns the firewall's
+// decision on each: deny, ask, or "" for one that passed. A client that cannot ask its
+// user takes part, so that what is asked about does not pass.
+func (p *player) play(t *testing.T, one transcript) []string {
+	t.Helper()
+	p.mu.Lock()
+	p.left = one.Steps
+	p.mu.Unlock()
+	session := p.relay.Open(proxy.Peer{Transport: "stdio", Principal: "test"})
+	session.Heard(one.Prompt)
+	transport := inproc.New(session)
+	defer transport.Close()
+	c := client.NewClient(transport)
+	if err := c.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var hello mcp.InitializeRequest
+	hello.Params.ProtocolVersion = mcp.ProtocolVersion20251125
+	if _, err := c.Initialize(t.Context(), hello); err != nil {
+		t.Fatal(err)
+	}
+	actions := make([]string, len(one.Steps))
+	for i, s := range one.Steps {
+		params := fmt.Sprintf(`{"name":%q,"arguments":%s}`, s.Tool, s.Args)
+		result, failure, err := transport.Call(t.Context(), "tools/call", []byte(params))
+		if err != nil {
+			t.Fatalf("%s: %v", s.Tool, err)
+		}
+		if failure != nil {
+			if actions[i], _ = jsonrpc.GetString(failure, "data", "mcpfirewall/decision", "action"); actions[i] == "" {
+				t.Fatalf("%s: %s", s.Tool, failure)
+			}
+			continue
+		}
+		actions[i], _ = jsonrpc.GetString(result, "_meta", "mcpfirewall/decision", "action")
+	}
+	return actions
+}
