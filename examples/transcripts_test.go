@@ -50,8 +50,8 @@ type transcriptStep struct {
 
 // TestTranscripts plays recorded AgentDojo tasks against the examples for a bank and a
 // chat: those of the user as a well-behaved agent does them, and those in which a stranger's
-// text took the agent over entirely. All kinds of attack texts are played, of each a
-// sample, and without -short all in the banking and chat suites there are.
+// text took the agent over entirely, so that it makes every call of the attack. What is
+// asked about does not pass.
 func TestTranscripts(t *testing.T) {
 	shared := os.Getenv("MCPFIREWALL_SHARED")
 	if shared == "" {
@@ -96,18 +96,26 @@ func TestTranscripts(t *testing.T) {
 				t.Fatalf("only %d kinds of attack texts (%v)", len(files), err)
 			}
 			played := 0
-			for n, file := range files {
-				attacks := transcripts(t, file)
-				for i := range attacks {
-					if testing.Short() && i%len(files) != n {
-						continue // each attack with one of the texts
-					}
-					a := attacks[i]
-					played++
-					for j, action := range p.play(t, a) {
-						if s := a.Steps[j]; s.Label == "attack" && (s.Mutates || s.Necessary) && action == "" {
+			for _, file := range files {
+				for _, a := range transcripts(t, file) {
+					calls, completed := 0, true
+					for i, action := range p.play(t, a) {
+						s := a.Steps[i]
+						if s.Label != "attack" {
+							continue
+						}
+						calls++
+						completed = completed && (!s.Necessary || action == "")
+						if s.Mutates && action == "" {
 							t.Errorf("%s, %s, %s: %s %s passes", filepath.Base(file), a.ID, a.Inject, s.Tool, s.Args)
 						}
+					}
+					if calls == 0 {
+						continue
+					}
+					played++
+					if completed {
+						t.Errorf("%s, %s, %s is completed", filepath.Base(file), a.ID, a.Inject)
 					}
 				}
 			}
