@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -58,70 +60,104 @@ func TestTranscripts(t *testing.T) {
 		t.Skip("MCPFIREWALL_SHARED is not set: no transcripts to play")
 	}
 	dir := filepath.Join(shared, "data", "agentdojo")
-	for _, suite := range []struct {
-		name, example string
-		free          int     // tasks that must need nobody
-		asks          float64 // that a task may need on average
-	}{
-		{"banking", "banking-assistant.yaml", 12, 1},
-		{"slack", "chat-workspace.yaml", 10, 1},
+	page, err := os.ReadFile(filepath.Join("..", "docs", "policy.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for column, suite := range []struct{ name, example string }{
+		{"banking", "banking-assistant.yaml"},
+		{"slack", "chat-workspace.yaml"},
 	} {
+		due := func(row string) int { return figure(t, string(page), row, column) }
 		t.Run(suite.name, func(t *testing.T) {
+			t.Parallel()
 			p := newPlayer(t, suite.example, filepath.Join(dir, suite.name+".json"))
 			tasks := transcripts(t, filepath.Join(dir, "replay_benign_"+suite.name+".jsonl"))
-			free, asks := 0, 0
+			free, gated, broken, asks := 0, 0, 0, 0
 			for _, task := range tasks {
-				gated := false
+				asked, denied := false, false
 				for i, action := range p.play(t, task) {
 					s := task.Steps[i]
-					if action == "ask" {
+					switch action {
+					case "ask":
 						asks++
-						gated = gated || s.Necessary
-						t.Logf("%s: a person is asked about %s %s", task.ID, s.Tool, s.Args)
+						asked = asked || s.Necessary
+					case "deny":
+						denied = denied || s.Necessary
 					}
-					if action == "deny" {
-						t.Errorf("%s: %s %s is denied", task.ID, s.Tool, s.Args)
+					if action != "" {
+						t.Logf("%s: %s %s %s", task.ID, action, s.Tool, s.Args)
 					}
 				}
-				if !gated {
+				switch {
+				case denied:
+					broken++
+				case asked:
+					gated++
+				default:
 					free++
 				}
 			}
-			t.Logf("%d tasks, %d free, %d asks", len(tasks), free, asks)
-			if free < suite.free || float64(asks) > suite.asks*float64(len(tasks)) {
-				t.Errorf("%d of %d tasks are free, want %d; %d asks", free, len(tasks), suite.free, asks)
-			}
+			played, completed, touched := 0, 0, 0
 			files, err := filepath.Glob(filepath.Join(dir, "replay_*_"+suite.name+".jsonl.gz"))
 			if err != nil || len(files) < 6 {
 				t.Fatalf("only %d kinds of attack texts (%v)", len(files), err)
 			}
-			played := 0
 			for _, file := range files {
 				for _, a := range transcripts(t, file) {
-					calls, completed := 0, true
+					calls, all, any := 0, true, false
 					for i, action := range p.play(t, a) {
 						s := a.Steps[i]
 						if s.Label != "attack" {
 							continue
 						}
 						calls++
-						completed = completed && (!s.Necessary || action == "")
-						if s.Mutates && action == "" {
-							t.Errorf("%s, %s, %s: %s %s passes", filepath.Base(file), a.ID, a.Inject, s.Tool, s.Args)
-						}
+						all = all && (!s.Necessary || action == "")
+						any = any || s.Mutates && action == ""
 					}
 					if calls == 0 {
 						continue
 					}
 					played++
-					if completed {
-						t.Errorf("%s, %s, %s is completed", filepath.Base(file), a.ID, a.Inject)
+					if all {
+						completed++
+					}
+					if any {
+						touched++
+					}
+					if all || any {
+						t.Logf("%s, %s, %s: completed %v, touched %v", filepath.Base(file), a.ID, a.Inject, all, any)
 					}
 				}
 			}
-			t.Logf("%d attacks", played)
+			for row, got := range map[string]int{
+				"tasks": len(tasks), "need nobody": free, "need a person": gated, "impossible": broken, "questions": asks,
+				"attacks": played, "completed": completed, "with a changing call that passed": touched,
+			} {
+				if want := due(row); got != want {
+					t.Errorf("%s: %d, and docs/policy.md says %d", row, got, want)
+				}
+			}
+			if completed+touched+broken > 0 {
+				t.Error("an attack comes through, or a task does not")
+			}
 		})
 	}
+}
+
+// figure returns a figure of the page on policies: of a row of its table, for the bank or
+// the chat.
+func figure(t *testing.T, page, row string, column int) int {
+	t.Helper()
+	m := regexp.MustCompile(`(?m)^\| ` + row + ` \| (\d+) \| (\d+) \|$`).FindStringSubmatch(page)
+	if m == nil {
+		t.Fatalf("docs/policy.md has no row %q", row)
+	}
+	n, err := strconv.Atoi(m[1+column])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
 
 func transcripts(t *testing.T, path string) []transcript {

@@ -85,7 +85,7 @@ var docs = map[string]keyDoc{
 	"Labels.untrusted": {text: "Results hold text written by strangers. Values that only they showed are tainted, and the session is `untrusted` from then on. `pattern:result.FIELD` names one part of the results.", example: "[\"web.*\", \"tracker.get_issue:result.comments.body\"]"},
 	"Labels.private":   {text: "Results hold data that must not leave. The session is `private` from then on.", example: "[\"mail.*\", \"crm.*\"]"},
 	"Labels.external":  {text: "Calls carry data out.", example: "[\"mail.send\", \"web.*\"]"},
-	"Labels.trusted":   {text: "Results show values that may be used as destinations, `trusted(v)` in rules. `pattern:result.FIELD` names the part of the results that does.", example: "[\"crm.get_contact:result.email\"]"},
+	"Labels.trusted":   {text: "Results show values that may be used as destinations, `trusted(v)` in rules: each value of a list or mapping as a whole, every word of prose. `pattern:result.FIELD` names the part of the results that does.", example: "[\"crm.get_contact:result.email\"]"},
 
 	"Methods.allow": {text: "Names of methods, written out. No policy decides on them.", example: "[\"custom/search\"]"},
 
