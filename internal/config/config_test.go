@@ -380,6 +380,25 @@ rules:
 	}
 }
 
+// TestProblemComment holds that an expression which a comment cuts off is told of it.
+func TestProblemComment(t *testing.T) {
+	for when, cut := range map[string]bool{
+		"any(args.to, # != nil)":   true,
+		"any(args.to, #!= nil)":    true,
+		`"any(args.to, # != nil)"`: false,
+		"any(args.to,":             false,
+	} {
+		cfg := parse(t, "f.yaml", "version: 1\nservers: { a: { command: x } }\nrules:\n  - name: a\n    tools: [a.x]\n    when: "+when+"\n    then: ask\n")
+		end := len(cfg.Rules[0].When)
+		if p := cfg.Problem("rules[0].when", end, "m", ""); strings.Contains(p.Message, "comment in YAML") != cut {
+			t.Errorf("%s: %s", when, p.Message)
+		}
+		if p := cfg.Problem("rules[0].when", 2, "m", ""); p.Message != "m" {
+			t.Errorf("%s: %s", when, p.Message)
+		}
+	}
+}
+
 func TestProblemTab(t *testing.T) {
 	p := Problem{File: "f", Line: 12, Column: 4, Source: "a\tbc", Message: "m"}
 	if got, want := p.String(), "f:12:4: m\n  12 | a\tbc\n     |  \t ^"; got != want {

@@ -185,6 +185,9 @@ func (c *Config) Problem(path string, offset int, message, suggestion string) Pr
 		return c.src.problemAt(0, message, suggestion)
 	case exact && p.value.Kind == yaml.ScalarNode:
 		offsets := p.src.scalarOffsets(p.value)
+		if p.value.LineComment != "" && offset > 0 && offset >= len(p.value.Value)-1 {
+			message += "; what comes after a blank and # is a comment in YAML, so put an expression with # in quotes"
+		}
 		return p.src.problemAt(offsets[min(max(offset, 0), len(offsets)-1)], message, suggestion)
 	case p.key != nil:
 		return p.src.problemAt(p.src.nodeOffset(p.key), message, suggestion)
