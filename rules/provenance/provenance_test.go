@@ -451,3 +451,32 @@ func TestConcurrent(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+// TestLinkInWord holds that a URL within a word is a value with all of its query.
+func TestLinkInWord(t *testing.T) {
+	const link = "https://blog.example.com/a?b=1&c=2"
+	for _, text := range []string{
+		"see [page](" + link + ").", "see url=" + link, "(see <a href='" + link + "'>it</a>)", "![page](" + link + ") | x",
+	} {
+		m := New(Options{})
+		m.Text(web, text)
+		if o := m.Lookup(link); !o.Tainted {
+			t.Errorf("%s, of a stranger: %+v", text, o)
+		}
+		m.Text(user, text)
+		if o := m.Lookup(link); !o.Trusted {
+			t.Errorf("%s, of the user: %+v", text, o)
+		}
+		for _, other := range []string{link + "3", "https://blog.example.com/a?b=2", "https://blog.example.com/b"} {
+			if o := m.Lookup(other); o.Seen {
+				t.Errorf("%s: %s is known: %+v", text, other, o)
+			}
+		}
+		m = New(Options{})
+		m.Sent([]byte(`{"url":"` + link + `"}`))
+		m.Text(contacts, text)
+		if o := m.Lookup(link); o.Trusted {
+			t.Errorf("%s, echoed: %+v", text, o)
+		}
+	}
+}

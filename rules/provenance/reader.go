@@ -399,6 +399,12 @@ func (r *reader) split(word []byte, has class) (bound kind) {
 		}
 		bound = max(bound, r.part(word[start:i]))
 		start = i + skip
+		if rest := word[start:]; isURL(rest) { // [page](https://x.example/?a=b): = and ? are its own
+			if end := bytes.IndexAny(rest, "()[]{}<>|\"'`"); end >= 0 {
+				rest = rest[:end]
+			}
+			bound = max(bound, r.part(rest))
+		}
 	}
 	if start > 0 && start < len(word) {
 		bound = max(bound, r.part(word[start:]))
