@@ -71,7 +71,7 @@ func (r *reader) entire(text []byte) {
 	if h, ok := m.joinedWhole(value); ok {
 		r.value(h, value, digit, said)
 	}
-	if isURL(value) && bytes.IndexAny(value, " \n") < 0 {
+	if isURL(value) && !bytes.ContainsAny(value, " \n") {
 		r.host(value)
 	}
 	m.folded = m.folded[:start]
