@@ -212,11 +212,11 @@ func (k *call) validate() error {
 	if k.c.kind != rules.Tool {
 		return nil
 	}
-	if k.sent = k.args; k.c.narrow == nil {
-		return k.c.input.CheckParsed(k.args, k.c.open)
-	}
 	if k.x.param("task").Present() && k.c.judged() {
 		return errors.New("results of this tool are judged before they are passed on, so it cannot run as a task: call it without one")
+	}
+	if k.sent = k.args; k.c.narrow == nil {
+		return k.c.input.CheckParsed(k.args, k.c.open)
 	}
 	if err := k.c.input.CheckParsed(k.args, false); err != nil {
 		return err
@@ -424,8 +424,7 @@ func (k *call) answered(m *jsonrpc.Message, err error, round int) (a answer, aga
 	case err != nil:
 		return k.outcome(k.unanswered(err), 0, err), false
 	case m.Kind == jsonrpc.Failure:
-		k.x.s.observeError(k.c, m.At(m.Error))
-		return k.outcome(k.x.relayError(m, k.link), len(m.Raw), nil), false
+		return k.outcome(k.failed(m), len(m.Raw), nil), false
 	}
 	if a, again = k.received(m, round); again {
 		return a, true

@@ -28,6 +28,45 @@ func (k *call) project(m *jsonrpc.Message) (*jsonrpc.Message, error) {
 	return jsonrpc.Parse(m.Splice(jsonrpc.Edit{Span: m.Result, New: result}), k.link.limits())
 }
 
+// failed makes the client's answer of an error. Where results are judged, an error is no way
+// around that: it is judged as the result of a tool that failed, and becomes one unless it may
+// be passed on as it is.
+func (k *call) failed(m *jsonrpc.Message) answer {
+	if k.c.kind != rules.Tool || !k.c.judged() {
+		k.x.s.observeError(k.c, m.At(m.Error))
+		return k.x.relayError(m, k.link)
+	}
+	projects := k.c.narrow != nil && k.c.narrow.Projects()
+	message, _ := jsonrpc.GetString(m.At(m.Error), "message")
+	b := append(jsonrpc.AppendQuote([]byte(`{"content":[{"type":"text","text":`), message), '}')
+	if data := jsonrpc.Get(m.At(m.Error), "data"); len(data) > 0 && !projects {
+		b = append(jsonrpc.AppendQuote(append(b, `,{"type":"text","text":`...), string(data)), '}')
+	}
+	b = append(b, `],"isError":true`...)
+	if k.link.modern {
+		b = append(b, `,"resultType":"complete"`...)
+	}
+	id := m.At(m.ID)
+	if len(id) == 0 {
+		id = []byte("0")
+	}
+	result, err := jsonrpc.Parse(jsonrpc.NewResult(id, append(b, '}')), k.link.limits())
+	if err != nil {
+		return k.withhold(err)
+	}
+	if !projects && k.c.entry.DecideResult(k.policyCall(), result.At(result.Result)).Action == rules.Allow {
+		k.x.s.observeError(k.c, m.At(m.Error))
+		return k.x.relayError(m, k.link)
+	}
+	if result, err = k.project(result); err != nil {
+		return k.failure(err.Error(), nil)
+	}
+	if a := k.screen(result); a.raw != nil {
+		return a
+	}
+	return k.x.relayResult(result, k.link)
+}
+
 // screen applies the rules on results. The empty answer relays the result.
 func (k *call) screen(m *jsonrpc.Message) answer {
 	if k.c.kind == rules.Tool && k.c.entry.Judges() {

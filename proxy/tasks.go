@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/mcpfirewall/mcpfirewall/internal/jsonrpc"
+	"github.com/mcpfirewall/mcpfirewall/rules"
 )
 
 // Tasks come in two forms: that of protocol 2025-11-25, where the client asks for a task,
@@ -179,6 +180,10 @@ func (x *Exchange) task() answer {
 	if x.modern != k.link.modern {
 		return x.fail(jsonrpc.CodeMethodNotFound, "Method not found: the server has no tasks of this protocol version", nil)
 	}
+	if x.m.Method != "tasks/cancel" && k.c.judged() {
+		// The policy may be new, or the id the server's own idea: see relatedTask.
+		return k.refuse(rules.Deny, "result", "Results of this tool are judged before they are passed on, which those of tasks are not: call it without a task.")
+	}
 	if x.m.Method == "tasks/update" && !x.s.answersTask(ref, x.m.At(x.param("inputResponses"))) {
 		return x.fail(jsonrpc.CodeInvalidParams, "inputResponses is no object, or holds an answer to a question that the task did not ask: tasks/get shows what it asks", nil)
 	}
@@ -328,7 +333,7 @@ func (l *link) taskStatus(m *jsonrpc.Message, _ *upcall) {
 // with tasks/get and is told why.
 func (l *link) taskNews(s *Session, ls *listener, ref taskRef, id string, params []byte) []byte {
 	c := s.conns().view().tools[ref.Tool]
-	if c == nil || c.conn != l.conn || l.catalog.stale() {
+	if c == nil || c.conn != l.conn || l.catalog.stale() || c.judged() {
 		return bare(params)
 	}
 	edits, keys, err := c.vetTask(ls.x.identity.caps, params, jsonrpc.Span{End: len(params)})
