@@ -348,6 +348,7 @@ func (k *call) newRecord(event string) audit.Record {
 func (k *call) perform() answer {
 	x := k.x
 	for round := 0; ; round++ {
+		x.via.Store(k.c)
 		var up *upcall
 		if k.chain != nil && k.chain.parked != nil {
 			p := k.chain.parked
@@ -462,6 +463,7 @@ func (k *call) forward(up *upcall) ([]byte, error) {
 		}
 		if len(k.chain.Responses) > 0 {
 			params = jsonrpc.SetMember(params, "inputResponses", k.chain.Responses)
+			x.s.answers(k.chain.Responses)
 		}
 	}
 	return jsonrpc.SetMember(raw, "params", params), nil

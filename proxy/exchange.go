@@ -22,9 +22,10 @@ type Exchange struct {
 	ctx  context.Context
 	stop context.CancelCauseFunc
 
-	onWait     func() // see OnWait
-	onDone     func() // see OnDone
-	left       bool   // what brings the server's answer finishes the request
+	onWait     func()                     // see OnWait
+	onDone     func()                     // see OnDone
+	via        atomic.Pointer[capability] // what it calls, once something is sent
+	left       bool                       // what brings the server's answer finishes the request
 	finished   atomic.Bool
 	entered    bool // counted by the relay as under way
 	registered bool // stands in the session's exchanges

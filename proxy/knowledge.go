@@ -113,15 +113,43 @@ func (s *Session) observe(c *capability, result []byte) {
 	}
 }
 
-// observeError does so for an error, which vouches for nothing.
-func (s *Session) observeError(c *capability, object []byte) {
-	if m := s.known.memory; m != nil {
-		o := c.entry.Observation()
-		o.Fields = nil
-		if o.Trust == provenance.Trusted {
-			o.Trust = provenance.Neutral
-		}
-		m.JSON(o, object)
+// observeAside does so for what a server says beside a result: an error, progress, a question.
+// It vouches for nothing.
+func (s *Session) observeAside(c *capability, value []byte) {
+	m := s.known.memory
+	if m == nil || c == nil || len(value) == 0 {
+		return
+	}
+	o := c.entry.Observation()
+	if o.Trust == provenance.Trusted {
+		o.Trust = provenance.Neutral
+	}
+	// It is not told which field a value of it comes from, so it is worth no more than the least.
+	if slices.ContainsFunc(o.Fields, func(f provenance.Field) bool { return f.Trust == provenance.Untrusted }) {
+		o.Trust = provenance.Untrusted
+	}
+	o.Fields = nil
+	m.JSON(o, value)
+}
+
+// observeTask does so for a task that the client is about to see.
+func (s *Session) observeTask(c *capability, task []byte) {
+	if s.known.memory == nil {
+		return
+	}
+	if result := jsonrpc.Get(task, "result"); len(result) > 0 {
+		s.observe(c, result)
+	}
+	for _, member := range []string{"statusMessage", "error", "inputRequests"} {
+		s.observeAside(c, jsonrpc.Get(task, member))
+	}
+}
+
+// answers notes what the client is about to tell a server that asked: like arguments, no
+// result is to vouch for it.
+func (s *Session) answers(value []byte) {
+	if m := s.known.memory; m != nil && len(value) > 0 {
+		m.Sent(value)
 	}
 }
 

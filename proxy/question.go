@@ -55,6 +55,9 @@ func (q *serverRequest) question() {
 		return
 	}
 	c.recordQuestion(s, q.m.Method, nil)
+	if x != nil {
+		s.observeAside(x.via.Load(), params)
+	}
 	if up != nil && up.asks != nil {
 		select {
 		case up.asks <- q:
@@ -96,7 +99,11 @@ func (q *serverRequest) question() {
 			defer func() { up.beat.Store(time.Now().UnixNano()) }()
 		}
 		p := &pending{link: q.link, serverID: q.m.IDKey(), token: jsonrpc.Get(params, "_meta", "progressToken")}
-		q.answer(s.ask(ctx, stream, q.m.Method, params, p))
+		result, failed := s.ask(ctx, stream, q.m.Method, params, p)
+		if q.m.Method != "roots/list" { // the client's own folders are nobody's choice
+			s.answers(result)
+		}
+		q.answer(result, failed)
 	}()
 }
 
@@ -333,6 +340,7 @@ func (k *call) inputRequired(m *jsonrpc.Message, round int) (a answer, again boo
 		return k.failure("the call was not finished: "+err.Error(), nil), false
 	}
 	next.Asked = keys
+	x.s.observeAside(k.c, requests)
 	if x.modern {
 		state, err := k.seal(next)
 		if err != nil {
@@ -506,6 +514,7 @@ func (k *call) deliver(p *parked) answer {
 	p.up.parked.Store(false)
 	p.up.client.Store(k.x)
 	given := k.chain.Responses
+	k.x.s.answers(given)
 	for key, value := range jsonrpc.Members(given, jsonrpc.Span{End: len(given)}) {
 		name := jsonrpc.String(given[key.Start:key.End])
 		if q := p.open[name]; q != nil {

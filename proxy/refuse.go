@@ -108,5 +108,6 @@ func (x *Exchange) passUnknown() answer {
 	if err := k.intend(); err != nil {
 		return k.withhold(err)
 	}
+	k.sends()
 	return k.perform()
 }

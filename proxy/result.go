@@ -33,7 +33,7 @@ func (k *call) project(m *jsonrpc.Message) (*jsonrpc.Message, error) {
 // be passed on as it is.
 func (k *call) failed(m *jsonrpc.Message) answer {
 	if k.c.kind != rules.Tool || !k.c.judged() {
-		k.x.s.observeError(k.c, m.At(m.Error))
+		k.x.s.observeAside(k.c, m.At(m.Error))
 		return k.x.relayError(m, k.link)
 	}
 	projects := k.c.narrow != nil && k.c.narrow.Projects()
@@ -55,7 +55,7 @@ func (k *call) failed(m *jsonrpc.Message) answer {
 		return k.withhold(err)
 	}
 	if !projects && k.c.entry.DecideResult(k.policyCall(), result.At(result.Result)).Action == rules.Allow {
-		k.x.s.observeError(k.c, m.At(m.Error))
+		k.x.s.observeAside(k.c, m.At(m.Error))
 		return k.x.relayError(m, k.link)
 	}
 	if result, err = k.project(result); err != nil {

@@ -437,6 +437,7 @@ func (l *link) logged(m *jsonrpc.Message, up *upcall) {
 			if x.modern && (x.level == "" || levels[level] < levels[x.level]) {
 				return // a modern client gets only what it asked for in the request
 			}
+			x.s.observeAside(x.via.Load(), jsonrpc.Get(m.At(m.Params), "data"))
 			x.on.Send(Outgoing{Raw: raw})
 			return
 		}
@@ -468,6 +469,7 @@ func (l *link) progressed(m *jsonrpc.Message, _ *upcall) {
 	if x == nil || !x.token.Present() {
 		return
 	}
+	x.s.observeAside(x.via.Load(), jsonrpc.Get(m.At(m.Params), "message"))
 	x.on.Send(Outgoing{Raw: m.Splice(jsonrpc.Edit{Span: token, New: x.m.At(x.token)})})
 }
 

@@ -136,6 +136,9 @@ func (x *Exchange) created(k *call, m *jsonrpc.Message) answer {
 		return k.failure("the server made a task of the call that was not passed on: "+err.Error(), nil)
 	}
 	x.s.taskAsked(ref, id, keys)
+	if object := jsonrpc.Find(m.Raw, m.Result, path[:len(path)-1]...); object.Present() {
+		x.s.observeTask(k.c, m.At(object))
+	}
 	edits := append(vetted, jsonrpc.Edit{Span: span, New: jsonrpc.Quote(id)})
 	return x.relayResult(m, k.link, append(edits, x.relatedTask(k.c, m)...)...)
 }
@@ -195,12 +198,15 @@ func (x *Exchange) task() answer {
 	if e, ok := x.metaEdit(k.link, upID(up)); ok {
 		edits = append(edits, e)
 	}
+	x.via.Store(k.c)
+	x.s.answers(x.m.At(x.param("inputResponses")))
 	k.link.launch(up, x.m.Splice(edits...), nil)
 	m, _, err := k.await(up)
 	if err != nil {
 		return k.outcome(x.fail(jsonrpc.CodeInternal, x.s.relay.redact.Text(err.Error()), nil), 0, err)
 	}
 	if m.Kind == jsonrpc.Failure {
+		x.s.observeAside(k.c, m.At(m.Error))
 		return k.outcome(x.relayError(m, k.link), len(m.Raw), nil)
 	}
 	a, err := x.taskResult(k, m, ref, id)
@@ -228,7 +234,7 @@ func (x *Exchange) taskResult(k *call, m *jsonrpc.Message, ref taskRef, id strin
 		return answer{}, err
 	}
 	x.s.taskAsked(ref, id, keys)
-	x.s.observe(k.c, jsonrpc.Get(m.At(m.Result), "result"))
+	x.s.observeTask(k.c, m.At(m.Result))
 	return x.relayResult(m, k.link, append(edits, vetted...)...), nil
 }
 
@@ -290,6 +296,9 @@ func (x *Exchange) listTasks() answer {
 				task := m.At(el)
 				upstream, _ := jsonrpc.GetString(task, "taskId")
 				id, known := x.s.taskID(l.conn.name, upstream)
+				if ref, err := x.s.openTask(id); err == nil {
+					x.s.observeTask(x.s.conns().view().tools[ref.Tool], bare(task))
+				}
 				if known && taskNames.Clash(m.Raw, el) == "" { // a task that was not made through this session is none of its business
 					tasks = append(tasks, string(jsonrpc.SetMember(bare(task), "taskId", jsonrpc.Quote(id))))
 				}
@@ -317,6 +326,9 @@ func (l *link) taskStatus(m *jsonrpc.Message, _ *upcall) {
 			params = jsonrpc.SetMember(params, "_meta", jsonrpc.DropMembers(meta, func(n string) bool { return n == metaSubscription }))
 		}
 		if m.Method == "notifications/tasks/status" {
+			if ref, err := s.openTask(id); err == nil {
+				s.observeTask(s.conns().view().tools[ref.Tool], bare(params))
+			}
 			s.tell(jsonrpc.NewNotification(m.Method, bare(params)))
 			continue
 		}
@@ -341,7 +353,7 @@ func (l *link) taskNews(s *Session, ls *listener, ref taskRef, id string, params
 		return bare(params)
 	}
 	s.taskAsked(ref, id, keys)
-	s.observe(c, jsonrpc.Get(params, "result"))
+	s.observeTask(c, params)
 	return jsonrpc.Splice(params, edits...)
 }
 
