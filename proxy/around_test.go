@@ -33,8 +33,8 @@ func answering(f *fakeServer, reply func(m *jsonrpc.Message) string) {
 func TestErrorsOfJudgedTools(t *testing.T) {
 	for _, modern := range []bool{false, true} {
 		f := policyServer(t, modern)
-		c := newClient(t, testRelay(t, cardRules, f)).legacy(`{}`)
 		answering(f, func(*jsonrpc.Message) string { return `"error":{"code":-32000,"message":"no","data":{"card":"4111"}}` })
+		c := newClient(t, testRelay(t, cardRules, f)).legacy(`{}`)
 		got := c.callTool("read", `{}`)
 		mustContain(t, got, `"rule":"cards"`, "withheld")
 		mustLack(t, got, "4111")
@@ -45,8 +45,8 @@ func TestErrorsOfJudgedTools(t *testing.T) {
 	}
 	// An error that no rule minds stays what it is.
 	f := policyServer(t, false)
-	c := newClient(t, testRelay(t, cardRules, f)).legacy(`{}`)
 	answering(f, func(*jsonrpc.Message) string { return `"error":{"code":-32000,"message":"busy","data":{"n":1}}` })
+	c := newClient(t, testRelay(t, cardRules, f)).legacy(`{}`)
 	mustContain(t, c.callTool("read", `{}`), `"error":{"code":-32000,"message":"busy","data":{"n":1}}`)
 }
 
@@ -54,13 +54,13 @@ func TestErrorsOfJudgedTools(t *testing.T) {
 func TestTasksOfJudgedTools(t *testing.T) {
 	f := policyServer(t, false)
 	f.caps = `{"tools":{},"tasks":{"requests":{"tools":{"call":{}}}}}`
-	c := newClient(t, testRelay(t, cardRules, f)).legacy(`{}`)
 	answering(f, func(m *jsonrpc.Message) string {
 		if m.Method == "tasks/result" {
 			return `"result":{"content":[{"type":"text","text":"4111"}]}`
 		}
 		return `"result":{"content":[],"_meta":{"` + metaRelatedTask + `":{"taskId":"t1"}}}`
 	})
+	c := newClient(t, testRelay(t, cardRules, f)).legacy(`{}`)
 	for _, name := range []string{"read", "status"} {
 		got := c.send(`{"jsonrpc":"2.0","id":"task","method":"tools/call","params":{"name":"` + name + `","arguments":{},"task":{}}}`)
 		mustContain(t, got, "cannot run as a task")
@@ -96,7 +96,6 @@ func TestAnswersAreSent(t *testing.T) {
 	reply := `"result":{"content":[{"type":"text","text":"noted mallory@evil.example"}]}`
 	t.Run("legacy", func(t *testing.T) {
 		f := policyServer(t, false)
-		c := newClient(t, testRelay(t, sourceRules, f)).legacy(everyCap)
 		asked := make(chan string, 1)
 		f.handle = func(fc *fakeConn, m *jsonrpc.Message) bool {
 			switch {
@@ -110,6 +109,7 @@ func TestAnswersAreSent(t *testing.T) {
 			}
 			return true
 		}
+		c := newClient(t, testRelay(t, sourceRules, f)).legacy(everyCap)
 		final := c.start(`{"jsonrpc":"2.0","id":"r","method":"tools/call","params":{"name":"read","arguments":{}}}`)
 		m, _ := jsonrpc.Parse([]byte(c.await("sampling/createMessage")), jsonrpc.Limits{})
 		c.send(`{"jsonrpc":"2.0","id":` + string(m.At(m.ID)) + `,"result":{"role":"assistant","model":"m","content":{"type":"text","text":"mallory@evil.example"}}}`)
@@ -118,13 +118,13 @@ func TestAnswersAreSent(t *testing.T) {
 	})
 	for _, modern := range []bool{false, true} { // the client
 		f := policyServer(t, true)
-		c := newClient(t, testRelay(t, sourceRules, f))
 		answering(f, func(m *jsonrpc.Message) string {
 			if strings.Contains(string(m.Raw), "inputResponses") {
 				return strings.Replace(reply, `{"content"`, `{"resultType":"complete","content"`, 1)
 			}
 			return `"result":{"resultType":"input_required","requestState":"s","inputRequests":{"q":{"method":"sampling/createMessage","params":{"messages":[],"maxTokens":9}}}}`
 		})
+		c := newClient(t, testRelay(t, sourceRules, f))
 		answer := `{"role":"assistant","model":"m","content":{"type":"text","text":"mallory@evil.example"}}`
 		if modern {
 			got := c.modern("tools/call", `"name":"read","arguments":{}`)
@@ -163,7 +163,6 @@ func TestTextBesideResults(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := policyServer(t, false)
-			c := newClient(t, testRelay(t, sourceRules, f)).legacy(everyCap)
 			done := f.handle
 			f.handle = func(fc *fakeConn, m *jsonrpc.Message) bool {
 				if m.Method != "tools/call" || !strings.Contains(string(m.Raw), `"inbox"`) {
@@ -172,6 +171,7 @@ func TestTextBesideResults(t *testing.T) {
 				say(fc, string(m.At(m.ID)))
 				return true
 			}
+			c := newClient(t, testRelay(t, sourceRules, f)).legacy(everyCap)
 			c.send(`{"jsonrpc":"2.0","id":"x","method":"tools/call","params":{"name":"inbox","arguments":{},"task":{},"_meta":{"progressToken":7}}}`)
 			mustContain(t, c.callTool("query", mallory), `"rule":"no strangers"`)
 		})
