@@ -177,3 +177,48 @@ func TestTextBesideResults(t *testing.T) {
 		})
 	}
 }
+
+// TestBroadToolsInOtherCase holds that a broad tool is hidden in every spelling that a server
+// may take for it.
+func TestBroadToolsInOtherCase(t *testing.T) {
+	f := policyServer(t, false)
+	f.answers["tools/list"] = strings.Replace(f.answers["tools/list"], `{"tools":[`, `{"tools":[{"name":"Query","inputSchema":{"type":"object"}},`, 1)
+	c := newClient(t, testRelay(t, cardRules, f)).legacy(`{}`)
+	mustContain(t, c.callTool("status", `{}`), "shipped")
+	mustContain(t, c.callTool("Query", `{}`), "Unknown tool: Query")
+	mustLack(t, c.send(`{"jsonrpc":"2.0","id":"list","method":"tools/list"}`), `"Query"`)
+}
+
+// TestApprovedNarrowing holds that who approved what a narrowed tool sends did not approve
+// what it sends under another policy.
+func TestApprovedNarrowing(t *testing.T) {
+	f := policyServer(t, true)
+	ask := func(cfg *config.Config) {
+		cardRules(cfg)
+		cfg.Tools.Ask = []string{"one.status"}
+	}
+	c := newClient(t, testRelay(t, ask, f))
+	got := c.modern("tools/call", `"name":"status","arguments":{}`)
+	mustContain(t, got, "SELECT status FROM orders")
+	other := *c.s.relay.current.Load().cfg
+	ask(&other)
+	other.Tools.Narrow[0].Args["sql"] = `"DELETE FROM orders"`
+	if err := c.s.relay.Reload(&other); err != nil {
+		t.Fatal(err)
+	}
+	yes := `,"inputResponses":{"` + approvalKey + `":{"action":"accept"}},"requestState":"` + stateOf(t, got) + `"`
+	mustContain(t, c.modern("tools/call", `"name":"status","arguments":{}`+yes), "requestState was refused")
+}
+
+// TestTextsOfEmbeddedResources holds that rules on results read what stands in a resource
+// within the result too.
+func TestTextsOfEmbeddedResources(t *testing.T) {
+	f := policyServer(t, false)
+	answering(f, func(*jsonrpc.Message) string {
+		return `"result":{"content":[{"type":"text","text":"a file"},{"type":"resource","resource":{"uri":"a:b","text":"4111"}}]}`
+	})
+	c := newClient(t, testRelay(t, cardRules, f)).legacy(`{}`)
+	got := c.callTool("read", `{}`)
+	mustContain(t, got, `"rule":"cards"`)
+	mustLack(t, got, "4111")
+}

@@ -31,6 +31,7 @@ type call struct {
 
 	decided    string // the rule that let the call pass
 	approvedBy string // the rule that asked, where a person said yes
+	released   string // the same of the result
 	limit      string // the name of what limits reserve, once there is one
 	reserved   string // the same, while something is reserved
 	sending    bool   // something was sent, or may have been
@@ -624,6 +625,9 @@ func (c *capability) checkOutput(result []byte) error {
 func (k *call) outcome(a answer, size int, failure error) answer {
 	rec := k.newRecord("outcome")
 	rec.Duration, rec.BytesOut = time.Since(k.began), size
+	if k.released != "" {
+		rec.Action, rec.Rule, rec.Reason = rules.Allow.String(), k.released, "released by the user"
+	}
 	if failure != nil {
 		rec.Error = k.x.s.relay.redact.Text(failure.Error())
 	} else if a.code != 0 {

@@ -214,7 +214,24 @@ func TestRulesOnResults(t *testing.T) {
 		mustContain(t, c.modern("tools/call", call+yes), "used before")
 		got = c.modern("tools/call", call)
 		no := `,"inputResponses":{"` + approvalKey + `":{"action":"decline"}},"requestState":"` + stateOf(t, got) + `"`
-		mustLack(t, c.modern("tools/call", call+no), "TOP SECRET")
+		got = c.modern("tools/call", call+no)
+		mustContain(t, got, "did not release its result", `"rule":"secret plans"`)
+		mustLack(t, got, "TOP SECRET")
+		if n := len(c.s.relay.held); n != 0 {
+			t.Errorf("%d results are held for nobody", n)
+		}
+		// What the policy forbids meanwhile is not released.
+		got = c.modern("tools/call", call)
+		stricter := *c.s.relay.current.Load().cfg
+		rules(&stricter)
+		stricter.Rules[0].Then = "deny"
+		if err := c.s.relay.Reload(&stricter); err != nil {
+			t.Fatal(err)
+		}
+		yes = `,"inputResponses":{"` + approvalKey + `":{"action":"accept"}},"requestState":"` + stateOf(t, got) + `"`
+		got = c.modern("tools/call", call+yes)
+		mustContain(t, got, `"action":"deny"`)
+		mustLack(t, got, "TOP SECRET")
 	})
 }
 

@@ -98,19 +98,21 @@ func (k *call) approveResult(m *jsonrpc.Message, d rules.Decision) answer {
 	text := "Server " + k.c.conn.name + ": may the agent have the result of " + bounded(k.c.called) + "?\n" + d.Message + "\nAsked because of: " + d.Rule
 	params := append(jsonrpc.AppendQuote([]byte(`{"message":`), visible(text)), `,"requestedSchema":{"type":"object","properties":{}}}`...)
 	if x.modern {
-		return k.holdResult(m, params)
+		return k.holdResult(m, params, d.Rule)
 	}
 	ctx, cancel := context.WithTimeout(x.ctx, x.s.relay.current.Load().cfg.Approvals.Timeout)
 	defer cancel()
 	if result, failed := x.s.ask(ctx, x.on, "elicitation/create", params, &pending{}); failed != nil || !accepted(result) {
 		return k.refuse(rules.Ask, d.Rule, "The call was made, but its user did not release its result.")
 	}
+	k.released = d.Rule
 	return answer{}
 }
 
 // held is a result that waits for a person.
 type held struct {
 	s     *Session
+	rule  string // that asked
 	link  *link
 	m     *jsonrpc.Message
 	timer *time.Timer
@@ -123,7 +125,7 @@ const (
 )
 
 // holdResult keeps a result until the client's next request says whether it is released.
-func (k *call) holdResult(m *jsonrpc.Message, params []byte) answer {
+func (k *call) holdResult(m *jsonrpc.Message, params []byte, rule string) answer {
 	x, r := k.x, k.x.s.relay
 	next := &chain{Approval: true, Counted: true, Held: newID(), Limit: k.limitID()}
 	state, err := k.seal(next)
@@ -141,7 +143,7 @@ func (k *call) holdResult(m *jsonrpc.Message, params []byte) answer {
 		r.mu.Unlock()
 		return k.failure("the call was made, but its result is withheld: too many results wait for their user", nil)
 	}
-	r.held[next.Held] = &held{x.s, k.link, m, time.AfterFunc(stateTTL, func() { r.takeHeld(next.Held) })}
+	r.held[next.Held] = &held{x.s, rule, k.link, m, time.AfterFunc(stateTTL, func() { r.takeHeld(next.Held) })}
 	r.mu.Unlock()
 	request := append(append([]byte(`{"`+approvalKey+`":{"method":"elicitation/create","params":`), params...), "}}"...)
 	return x.inputRequiredResult(request, state)
@@ -174,7 +176,24 @@ func (k *call) release(id string) answer {
 		return k.x.fail(jsonrpc.CodeInvalidParams, "requestState was refused: the result that it belongs to is gone; make the call again without it", nil)
 	}
 	h.timer.Stop()
+	if err := k.validate(); err != nil {
+		return k.refuse(rules.Deny, "schema", err.Error())
+	}
+	// The policy may be another than when the person was asked: what it forbids now, nobody can release.
+	if d := k.c.entry.DecideResult(k.policyCall(), h.m.At(h.m.Result)); d.Action == rules.Deny {
+		return k.outcome(k.refuse(rules.Deny, d.Rule, "The call was made, but its result is withheld. "+d.Message), len(h.m.Raw), nil)
+	}
 	k.x.s.observe(k.c, h.m.At(h.m.Result))
-	k.link = h.link
-	return k.outcome(k.x.relayResult(h.m, h.link), len(h.m.Raw), nil)
+	k.link, k.released = h.link, h.rule
+	return k.outcome(k.x.relayResult(h.m, h.link, k.x.relatedTask(k.c, h.m)...), len(h.m.Raw), nil)
+}
+
+// unreleased drops a result that a person did not release: it waits for nobody.
+func (k *call) unreleased(id string) answer {
+	rule := "inputResponses"
+	if h := k.x.s.relay.takeHeld(id); h != nil {
+		h.timer.Stop()
+		rule = h.rule
+	}
+	return k.refuse(rules.Ask, rule, "The call was made, but its user did not release its result.")
 }

@@ -108,6 +108,9 @@ func (k *call) open() answer {
 			return a
 		}
 	}
+	if c.Approval && !c.Approved && c.Held != "" {
+		return k.unreleased(c.Held)
+	}
 	if c.Approval && !c.Approved {
 		return k.declined("inputResponses")
 	}

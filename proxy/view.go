@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -141,9 +142,11 @@ func newCapabilities(gen *generation, l *link, k listKind, it item) []*capabilit
 	if c.kind != rules.Tool {
 		return caps
 	}
+	if gen.policy.Narrowed(l.conn.name, it.name) {
+		c.reason = "it is narrowed to more specific tools"
+	}
 	for _, n := range gen.policy.Narrowings() {
-		if n.Server == l.conn.name && n.Broad == it.name {
-			c.reason = "it is narrowed to more specific tools"
+		if strings.EqualFold(n.Server, l.conn.name) && n.Broad == it.name {
 			caps = append(caps, newCapability(gen, l, k, it, n))
 		}
 	}
@@ -160,7 +163,7 @@ func newCapability(gen *generation, l *link, k listKind, it item, n *rules.Narro
 			c.reason = "the narrowing does not fit the tool that it is made of: " + err.Error()
 			l.conn.log.Error().Str("tool", n.Name).Str("from", bounded(it.name)).Str("reason", err.Error()).Msg("narrowed tool withheld")
 		} else {
-			c.raw, it.raw, c.digest = raw, raw, sha256.Sum256(append(raw[:len(raw):len(raw)], annotated...))
+			c.raw, it.raw, c.digest = raw, raw, sha256.Sum256(fmt.Append(nil, n.Fingerprint(), string(raw), string(annotated)))
 		}
 		c.broad = schema.Lazy(jsonrpc.Get(annotated, "inputSchema"))
 	}

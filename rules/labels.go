@@ -112,10 +112,11 @@ func (e *Entry) Observation() provenance.Observation { return e.seen }
 // Narrowings are the narrowed tools of the policy.
 func (p *Policy) Narrowings() []*Narrowing { return p.narrowings }
 
-// Narrowed reports whether tools are narrowed from this one, which hides it.
+// Narrowed reports whether tools are narrowed from this one, which hides it. So it does a
+// tool whose name differs in case only: to some servers it is the same.
 func (p *Policy) Narrowed(server, tool string) bool {
 	return slices.ContainsFunc(p.narrowings, func(n *Narrowing) bool {
-		return strings.EqualFold(n.Server, server) && n.Broad == tool
+		return strings.EqualFold(n.Server, server) && strings.EqualFold(n.Broad, tool)
 	})
 }
 

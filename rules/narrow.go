@@ -219,6 +219,23 @@ func (n *Narrowing) compileArgs(args map[string]string, fail func(Problem, strin
 // to any that it does not name. It must not be changed.
 func (n *Narrowing) InputSchema() []byte { return n.rawSchema }
 
+// Fingerprint tells the narrowing from another whose definition is the same, but which makes
+// something else of the input or of the result. Who approved the one did not approve the other.
+func (n *Narrowing) Fingerprint() string {
+	var b strings.Builder
+	for _, a := range n.args {
+		fmt.Fprintf(&b, "%q %q %q", a.name, a.input, a.literal)
+		if a.program != nil {
+			fmt.Fprintf(&b, " %q", a.program.text)
+		}
+		b.WriteByte('\n')
+	}
+	if n.output != nil {
+		fmt.Fprintf(&b, "%q", n.output.text)
+	}
+	return b.String()
+}
+
 // Projects reports whether Result changes results.
 func (n *Narrowing) Projects() bool { return n.output != nil }
 

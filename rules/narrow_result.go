@@ -52,40 +52,55 @@ func (n *Narrowing) Result(result []byte) ([]byte, error) {
 // readResult is what an expression can read of a result. JSON is the structured
 // content or else what the text is, if it is JSON; nil otherwise.
 func readResult(raw []byte) (v resultValue, resultType string, err error) {
+	v, _, resultType, err = readBlocks(raw)
+	return v, resultType, err
+}
+
+// readBlocks gives also the texts that are no text blocks: those of resources within the
+// result, and of types that are not known. A client may show them to the agent like the others.
+func readBlocks(raw []byte) (v resultValue, others []string, resultType string, err error) {
 	decoded, err := decodeExact(raw)
 	if err != nil {
-		return v, "", err
+		return v, nil, "", err
 	}
 	result, ok := decoded.(map[string]any)
 	if !ok {
-		return v, "", failf("it is not a JSON object")
+		return v, nil, "", failf("it is not a JSON object")
 	}
 	if kind, ok := result["resultType"]; ok {
 		if resultType, ok = kind.(string); !ok || resultType != "complete" {
-			return v, "", failf("it is not the result of a call that is complete")
+			return v, nil, "", failf("it is not the result of a call that is complete")
 		}
 	}
 	if isError, ok := result["isError"]; ok {
 		if v.IsError, ok = isError.(bool); !ok {
-			return v, "", failf("isError is not true or false")
+			return v, nil, "", failf("isError is not true or false")
 		}
 	}
 	content, ok := result["content"].([]any)
 	if !ok {
-		return v, "", failf("it has no list of content")
+		return v, nil, "", failf("it has no list of content")
 	}
 	var texts []string
 	for _, block := range content {
 		b, ok := block.(map[string]any)
 		if !ok {
-			return v, "", failf("its content is not made of objects")
+			return v, nil, "", failf("its content is not made of objects")
 		}
 		if b["type"] != "text" {
+			if s, ok := b["text"].(string); ok {
+				others = append(others, s)
+			}
+			if r, ok := b["resource"].(map[string]any); ok {
+				if s, ok := r["text"].(string); ok {
+					others = append(others, s)
+				}
+			}
 			continue
 		}
 		s, ok := b["text"].(string)
 		if !ok {
-			return v, "", failf("its content has a text that is none")
+			return v, nil, "", failf("its content has a text that is none")
 		}
 		texts = append(texts, s)
 	}
@@ -96,7 +111,7 @@ func readResult(raw []byte) (v resultValue, resultType string, err error) {
 			v.JSON = nil
 		}
 	}
-	return v, resultType, nil
+	return v, others, resultType, nil
 }
 
 func newResult(text string, structured []byte, isError bool, resultType string) []byte {
