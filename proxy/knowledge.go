@@ -86,7 +86,7 @@ func (r *Relay) isSecret(text string) bool { return r.redact.Text(text) != text 
 // is seen, and what it takes to the server, which no answer is to vouch for.
 func (k *call) sends() {
 	known := &k.x.s.known
-	leaves := k.c.entry.Leaves()
+	leaves := k.c.leaves()
 	if len(leaves) > 0 && known.labels != nil {
 		known.mu.Lock()
 		for _, name := range leaves {
@@ -109,7 +109,7 @@ func (k *call) sends() {
 // observe notes the values of a result that the client is about to see.
 func (s *Session) observe(c *capability, result []byte) {
 	if m := s.known.memory; m != nil {
-		m.Result(c.entry.Observation(), result)
+		m.Result(c.observation(), result)
 	}
 }
 
@@ -120,7 +120,7 @@ func (s *Session) observeAside(c *capability, value []byte) {
 	if m == nil || c == nil || len(value) == 0 {
 		return
 	}
-	o := c.entry.Observation()
+	o := c.observation()
 	if o.Trust == provenance.Trusted {
 		o.Trust = provenance.Neutral
 	}

@@ -346,6 +346,9 @@ func (k *call) inputRequired(m *jsonrpc.Message, round int) (a answer, again boo
 		if err != nil {
 			return k.withhold(err), false
 		}
+		if k.c.judged() { // what else stands beside the questions could be the result
+			return x.inputRequiredResult(requests, state), false
+		}
 		edits := []jsonrpc.Edit{jsonrpc.Set(m.Raw, m.Result, "requestState", jsonrpc.Quote(state))}
 		if span := jsonrpc.Find(m.Raw, m.Result, "inputRequests"); span.Present() {
 			edits = append(edits, jsonrpc.Edit{Span: span, New: requests})

@@ -15,6 +15,7 @@ import (
 	"github.com/mcpfirewall/mcpfirewall/internal/policy"
 	"github.com/mcpfirewall/mcpfirewall/internal/schema"
 	"github.com/mcpfirewall/mcpfirewall/rules"
+	"github.com/mcpfirewall/mcpfirewall/rules/provenance"
 )
 
 // capability is a tool, resource, resource template or prompt as a client may see it.
@@ -40,6 +41,34 @@ type capability struct {
 
 // visible reports whether the client is shown the capability.
 func (c *capability) visible() bool { return c.reason == "" && !c.entry.Hidden() }
+
+// leaves are the labels that a session carries on once it was sent a call: those of the
+// templates that a resource comes from too.
+func (c *capability) leaves() []string {
+	all := c.entry.Leaves()
+	for _, e := range c.also {
+		all = append(all, e.Leaves()...)
+	}
+	return all
+}
+
+// observation is what is to be noted of the results. What a template's label says of them
+// can make them worth less, and never more.
+func (c *capability) observation() provenance.Observation {
+	o := c.entry.Observation()
+	for _, e := range c.also {
+		t := e.Observation()
+		if t.Trust == provenance.Untrusted {
+			o.Trust = provenance.Untrusted
+		}
+		for _, f := range t.Fields {
+			if f.Trust == provenance.Untrusted {
+				o.Fields = append(o.Fields[:len(o.Fields):len(o.Fields)], f)
+			}
+		}
+	}
+	return o
+}
 
 // view is the merged, named and filtered sight of the servers' lists, as of one moment.
 type view struct {
