@@ -6,18 +6,24 @@ import (
 	"strings"
 )
 
-// Unmatched finds the patterns, of the policy's sections and of its rules, that
+// Unmatched finds the patterns, of the policy's sections, rules and limits, that
 // match none of the capabilities, with the nearest name as a suggestion. A
 // pattern that no capability of any server could match is found by [Compile]
 // already. Offsets are zero: the problem is the pattern as a whole.
 func (p *Policy) Unmatched(caps []Capability) []Problem {
-	var tools, prompts, resources []subject
+	var tools, called, prompts, resources []subject
 	templates := map[string]bool{} // servers that have some; their URIs cannot be listed
 	for _, c := range caps {
 		sub := newSubject(c.Server, c.Name)
 		switch c.Kind {
 		case Tool:
 			tools = append(tools, sub)
+			// A rule or limit on a broad tool that nobody can call would never speak: those on
+			// the narrowed tools have to name them.
+			own := func(n *Narrowing) bool { return n.Server == c.Server && n.Name == c.Name }
+			if !p.Narrowed(c.Server, c.Name) || slices.ContainsFunc(p.narrowings, own) {
+				called = append(called, sub)
+			}
 		case Prompt:
 			prompts = append(prompts, sub)
 		case Resource:
@@ -70,7 +76,12 @@ func (p *Policy) Unmatched(caps []Capability) []Problem {
 	}
 	for _, r := range p.rules {
 		for _, g := range r.globs {
-			check(fmt.Sprintf("%s.tools[%d]", r.path, g.index), g, "tool", tools)
+			check(fmt.Sprintf("%s.tools[%d]", r.path, g.index), g, "tool", called)
+		}
+	}
+	for _, l := range p.limits {
+		for _, g := range l.globs {
+			check(fmt.Sprintf("%s.tools[%d]", l.path, g.index), g, "tool", called)
 		}
 	}
 	slices.SortStableFunc(problems, func(a, b Problem) int { return strings.Compare(a.Path, b.Path) })
