@@ -340,7 +340,7 @@ func (k *call) inputRequired(m *jsonrpc.Message, round int) (a answer, again boo
 		return k.failure("the call was not finished: "+err.Error(), nil), false
 	}
 	next.Asked = keys
-	x.s.observeAside(k.c, requests)
+	x.s.observeAside(k.c, jsonrpc.DropMembers(m.At(m.Result), func(n string) bool { return n == "_meta" || n == "resultType" || n == "requestState" }))
 	if x.modern {
 		state, err := k.seal(next)
 		if err != nil {
