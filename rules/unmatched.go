@@ -61,11 +61,6 @@ func (p *Policy) Unmatched(caps []Capability) []Problem {
 			}
 		}
 	}
-	for _, l := range p.limits {
-		for _, g := range l.globs {
-			check(fmt.Sprintf("%s.tools[%d]", l.path, g.index), g, "tool", tools)
-		}
-	}
 	if len(p.labels) > 0 {
 		all := slices.Concat(tools, prompts, resources)
 		for _, l := range p.labels {

@@ -16,7 +16,7 @@ tools:
   allow: ["mail.*"]
   narrow:
     send_home:
-      from: mail.send
+      from: mail.deliver
       description: Mail to the office.
       input: { text: { type: string }, urgent: { type: boolean } }
       required: [text]
@@ -92,7 +92,8 @@ func TestFindings(t *testing.T) {
 	send := rules.Capability{Kind: rules.Tool, Server: "mail", Name: "send",
 		InputSchema: []byte(`{"type":"object","properties":{"to":{"type":"string"},"text":{"type":"string"}},"required":["to","text"]}`)}
 	found := map[int]string{}
-	for _, f := range policy.Findings(cfg, p, []rules.Capability{send, {Kind: rules.Tool, Server: "mail", Name: "find"}}) {
+	for _, f := range policy.Findings(cfg, p, []rules.Capability{send, {Kind: rules.Tool, Server: "mail", Name: "find"},
+		{Kind: rules.Tool, Server: "mail", Name: "deliver", InputSchema: send.InputSchema}}) {
 		if f.File != "policy.yaml" {
 			t.Errorf("a preset's: %v", f)
 		}
