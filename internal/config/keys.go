@@ -67,7 +67,7 @@ var docs = map[string]keyDoc{
 	"Rule.name":    {text: "What the rule is called in messages and records. Unique among rules and limits.", example: "mail stays inside"},
 	"Rule.tools":   {text: "The tools that the rule is about, as patterns over `server.tool`.", example: "[\"mail.send\"]"},
 	"Rule.on":      {text: "What the rule judges. `call`: a call, before it is sent. `result`: what came back, which the condition reads as `result.text`, `result.json` and `result.isError`. A rule on results sees `result.text` (all texts, those of embedded resources too), `result.json` (the structured content, or what the text is if it is JSON) and `result.isError`; errors of the server are judged as well.", example: "result"},
-	"Rule.when":    {text: "The condition, an expression of the [expr language](https://expr-lang.org/docs/language-definition) over `tool`, `args` and `session`. An expression that fails denies the call, or withholds the result.", example: "not (args.to endsWith \"@example.com\")", deflt: "always"},
+	"Rule.when":    {text: "The condition, an expression of the [expr language](https://expr-lang.org/docs/language-definition) over `tool`, `args`, `session`, `user` and `client`, with the functions of [rules.md](rules.md). An expression that fails denies the call, or withholds the result.", example: "not (args.to endsWith \"@example.com\")", deflt: "always"},
 	"Rule.then":    {text: "What happens where the condition holds: a person is asked, or the call is denied. With `on: result`, `ask` asks whether the agent may have the result, and `deny` withholds it; the call was made by then.", example: "deny"},
 	"Rule.message": {text: "What the agent is told, so that it can do better.", example: "Send mail to example.com only."},
 
