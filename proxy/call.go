@@ -9,6 +9,7 @@ import (
 
 	"github.com/mcpfirewall/mcpfirewall/internal/audit"
 	"github.com/mcpfirewall/mcpfirewall/internal/jsonrpc"
+	"github.com/mcpfirewall/mcpfirewall/internal/policy"
 	"github.com/mcpfirewall/mcpfirewall/rules"
 )
 
@@ -230,7 +231,7 @@ func (k *call) validate() error {
 	if k.sent, err = k.c.narrow.Arguments(args); err != nil {
 		return err
 	}
-	return k.c.broad.Check(k.sent, takesUndeclared(k.c.conn.cfg.Arguments, k.c.name))
+	return k.c.broad.Check(k.sent, policy.TakesUndeclared(k.c.conn.cfg.Arguments, k.c.name))
 }
 
 // decide asks the policy, and a person where the policy says so. waited says that a person

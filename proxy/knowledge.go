@@ -7,8 +7,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/mcpfirewall/mcpfirewall/internal/config"
 	"github.com/mcpfirewall/mcpfirewall/internal/jsonrpc"
+	"github.com/mcpfirewall/mcpfirewall/internal/policy"
 	"github.com/mcpfirewall/mcpfirewall/rules"
 	"github.com/mcpfirewall/mcpfirewall/rules/provenance"
 )
@@ -31,31 +31,9 @@ func (s *Session) remember() {
 		return // what is not asked for is not kept; if a new policy asks, its rules deny
 	}
 	s.known.memory = provenance.New(provenance.Options{})
-	s.known.memory.JSON(provenance.Observation{Source: "config"}, gen.said)
-}
-
-// said are the values of a configuration that its sessions know from the start: where the
-// servers are and what they were started with. References are left out, as what they stand
-// for is secret.
-func said(cfg *config.Config) []byte {
-	list := []byte{'['}
-	add := func(text string) {
-		if text == "" || strings.Contains(text, "${") {
-			return
-		}
-		if len(list) > 1 {
-			list = append(list, ',')
-		}
-		list = jsonrpc.AppendQuote(list, text)
+	for _, text := range policy.Known(gen.cfg) {
+		s.known.memory.Text(provenance.Observation{Source: "config"}, text)
 	}
-	for _, s := range cfg.Servers {
-		add(s.URL)
-		add(s.Cwd)
-		for _, arg := range s.Args {
-			add(arg)
-		}
-	}
-	return append(list, ']')
 }
 
 // Heard notes the values of the user's own words.

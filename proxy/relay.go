@@ -98,7 +98,6 @@ type generation struct {
 	cfg    *config.Config
 	policy *rules.Policy
 	prefix bool      // capabilities are exposed as server__name
-	said   []byte    // what of the configuration counts as known to sessions, a JSON array of strings
 	warned sync.Once // of patterns that match nothing
 }
 
@@ -128,7 +127,7 @@ func compile(cfg *config.Config) (*generation, error) {
 		return nil, err
 	}
 	prefix := cfg.Naming == "always" || cfg.Naming != "never" && len(cfg.Servers) > 1
-	return &generation{cfg: cfg, policy: compiled, prefix: prefix, said: said(cfg)}, nil
+	return &generation{cfg: cfg, policy: compiled, prefix: prefix}, nil
 }
 
 // Start connects the servers that say shared, so that they are up before the first

@@ -236,16 +236,10 @@ func newCapability(gen *generation, l *link, k listKind, it item, n *rules.Narro
 			c.headers = nil
 			l.conn.log.Warn().Str("tool", bounded(it.name)).Str("reason", c.reason).Msg("tool withheld")
 		}
-		c.open = n == nil && takesUndeclared(l.conn.cfg.Arguments, it.name)
+		c.open = n == nil && policy.TakesUndeclared(l.conn.cfg.Arguments, it.name)
 	}
 	c.entry = gen.policy.Bind(bind)
 	return c
-}
-
-// takesUndeclared reports whether the configuration lets arguments pass that the tool's
-// schema does not declare.
-func takesUndeclared(a config.Arguments, tool string) bool {
-	return a.Open || slices.ContainsFunc(a.OpenTools, func(pattern string) bool { return rules.Match(pattern, tool) })
 }
 
 // Page sizes of the merged lists.
@@ -405,7 +399,7 @@ func (s *Session) Findings() config.Problems {
 
 // rule is the capability as the policy's checks see it: with the arguments that are sent.
 func (c *capability) rule() rules.Capability {
-	r := rules.Capability{Kind: c.kind, Server: c.conn.name, Name: c.called, Open: takesUndeclared(c.conn.cfg.Arguments, c.name)}
+	r := rules.Capability{Kind: c.kind, Server: c.conn.name, Name: c.called, Open: policy.TakesUndeclared(c.conn.cfg.Arguments, c.name)}
 	switch {
 	case c.broad != nil:
 		r.InputSchema = c.broad.Raw()

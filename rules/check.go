@@ -19,7 +19,8 @@ type Finding struct {
 	Tools   []string // "server.tool", in order, that it is about
 }
 
-// Check holds every rule and limit of the policy against the input schemas of the tools
+// Check holds every rule, limit and narrowing of the policy against the input schemas of
+// the tools
 // that it names. It finds
 //
 //   - arguments that a tool does not have, and comparisons that cannot hold on
@@ -44,6 +45,16 @@ func (p *Policy) Check(tools []Capability) []Finding {
 	}
 	for _, l := range p.limits {
 		found = append(found, k.limit(l)...)
+	}
+	for _, n := range p.narrowings {
+		for _, a := range n.args {
+			if a.program == nil {
+				continue // an input that is handed on
+			}
+			env := newTypeEnv("input", n.rawSchema)
+			env.want = kindAll
+			found = append(found, checkExpr(n.path+".args."+a.name, a.program.text, env, n.Server+"."+n.Name)...)
+		}
 	}
 	slices.SortStableFunc(found, func(a, b Finding) int {
 		if d := len(a.Path) - len(b.Path); d != 0 && strings.HasPrefix(a.Path, "rules[") && strings.HasPrefix(b.Path, "rules[") {

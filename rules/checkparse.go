@@ -21,15 +21,18 @@ type expression struct {
 	nodes int
 }
 
-// parseConfig is the one that conditions are parsed with; it takes a while to make.
-var parseConfig = sync.OnceValue(func() *conf.Config {
+// parseConfigs are what conditions are parsed with. One takes a while to make, and notes
+// things in itself while it is used, so that each is for one goroutine at a time.
+var parseConfigs = sync.Pool{New: func() any {
 	config := conf.New(environment{})
 	config.MaxNodes = maxConditionNodes
 	return config
-})
+}}
 
 func parseExpression(text string) (*expression, error) {
-	tree, err := parser.ParseWithConfig(text, parseConfig())
+	config := parseConfigs.Get().(*conf.Config)
+	defer parseConfigs.Put(config)
+	tree, err := parser.ParseWithConfig(text, config)
 	if err != nil {
 		return nil, err
 	}

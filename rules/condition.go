@@ -90,10 +90,31 @@ type condition struct {
 	direct    direct // nil if only the machine evaluates it
 }
 
-// compileCondition checks an expression as expr does, so that its messages
-// speak of what was written; then replaces everything in it that could run
-// without bound or give a silent wrong answer, and compiles the result.
 func compileCondition(text string, on phase) (*condition, *Problem) {
+	c, problem := compileGuarded(text, on, func(kind, shown string) *Problem {
+		if kind == "bool" || kind == "interface" {
+			return nil
+		}
+		return &Problem{Message: fmt.Sprintf("the expression is not a condition: it gives %s, not true or false", shown)}
+	})
+	if problem != nil {
+		return nil, problem
+	}
+	c.direct = compileDirect(c.guarded)
+	return &c.condition, nil
+}
+
+// compiled is an expression of any type, and its tree with the guards.
+type compiled struct {
+	condition
+	guarded ast.Node
+}
+
+// compileGuarded checks an expression as expr does, so that its messages speak of what was
+// written; then replaces everything in it that could run without bound or give a silent
+// wrong answer, and compiles the result. Accept says what is wrong with its type: the kind is
+// that of reflect.
+func compileGuarded(text string, on phase, accept func(kind, shown string) *Problem) (*compiled, *Problem) {
 	if len(text) > maxConditionBytes {
 		return nil, &Problem{Message: fmt.Sprintf("the expression is longer than %d bytes", maxConditionBytes)}
 	}
@@ -116,8 +137,8 @@ func compileCondition(text string, on phase) (*condition, *Problem) {
 	if err != nil {
 		return nil, exprProblem(text, err)
 	}
-	if k := result.Kind().String(); k != "bool" && k != "interface" {
-		return nil, &Problem{Message: fmt.Sprintf("the expression is not a condition: it gives %s, not true or false", plainTypes(result.String()))}
+	if problem := accept(result.Kind().String(), plainTypes(result.String())); problem != nil {
+		return nil, problem
 	}
 
 	guard := &guard{text: text}
@@ -135,7 +156,7 @@ func compileCondition(text string, on phase) (*condition, *Problem) {
 	if err != nil {
 		return nil, &Problem{Message: "the expression does not compile"}
 	}
-	return &condition{text: text, program: program, readsArgs: scan.readsArgs, remembers: scan.remembers, traces: scan.traces, direct: compileDirect(tree.Node)}, nil
+	return &compiled{condition{text: text, program: program, readsArgs: scan.readsArgs, remembers: scan.remembers, traces: scan.traces}, tree.Node}, nil
 }
 
 // run evaluates the condition. Only true and false are answers: expr itself

@@ -8,13 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
-	"unicode/utf8"
 
-	"github.com/expr-lang/expr/ast"
-	"github.com/expr-lang/expr/checker"
-	"github.com/expr-lang/expr/compiler"
-	"github.com/expr-lang/expr/conf"
-	"github.com/expr-lang/expr/parser"
 	"github.com/expr-lang/expr/vm"
 	"golang.org/x/text/unicode/norm"
 
@@ -38,47 +32,16 @@ func compileOperand(text, what string, kinds ...string) (*value, *Problem) {
 
 // compileOperandOn compiles what is read in a phase; without kinds any value will do.
 func compileOperandOn(on phase, text, what string, kinds ...string) (*value, *Problem) {
-	if len(text) > maxConditionBytes {
-		return nil, &Problem{Message: fmt.Sprintf("the expression is longer than %d bytes", maxConditionBytes)}
+	c, problem := compileGuarded(text, on, func(kind, shown string) *Problem {
+		if len(kinds) == 0 || kind == "interface" || slices.Contains(kinds, kind) {
+			return nil
+		}
+		return &Problem{Message: fmt.Sprintf("the expression gives %s, not %s", shown, what)}
+	})
+	if problem != nil {
+		return nil, problem
 	}
-	if !utf8.ValidString(text) {
-		return nil, &Problem{Message: "the expression is not valid UTF-8"}
-	}
-	config := conf.New(environment{})
-	config.MaxNodes = maxConditionNodes
-	config.Functions = declaredHelpers
-	tree, err := parser.ParseWithConfig(text, config)
-	if err != nil {
-		return nil, exprProblem(text, err)
-	}
-	scan := &scanner{text: text, on: on}
-	scan.visit(tree.Node)
-	if scan.problem != nil {
-		return nil, scan.problem
-	}
-	result, err := new(checker.Checker).Check(tree, config)
-	if err != nil {
-		return nil, exprProblem(text, err)
-	}
-	if k := result.Kind().String(); len(kinds) > 0 && k != "interface" && !slices.Contains(kinds, k) {
-		return nil, &Problem{Message: fmt.Sprintf("the expression gives %s, not %s", plainTypes(result.String()), what)}
-	}
-	guard := &guard{text: text}
-	ast.Walk(&tree.Node, guard)
-	if guard.problem != nil {
-		return nil, guard.problem
-	}
-	config = conf.New(environment{})
-	config.Functions = guardedFunctions
-	config.Optimize = false // as in compileCondition
-	if _, err := new(checker.Checker).Check(tree, config); err != nil {
-		return nil, exprProblem(text, err)
-	}
-	program, err := compiler.Compile(tree, config)
-	if err != nil {
-		return nil, &Problem{Message: "the expression does not compile"}
-	}
-	return &value{text: text, program: program, readsArgs: scan.readsArgs, remembers: scan.remembers, traces: scan.traces}, nil
+	return &value{text: text, program: c.program, readsArgs: c.readsArgs, remembers: c.remembers, traces: c.traces}, nil
 }
 
 // evalValue evaluates a value for a call.

@@ -102,6 +102,26 @@ func Findings(cfg *config.Config, p *rules.Policy, caps []rules.Capability) conf
 	return found
 }
 
+// Known are the values of a configuration that its sessions know from the start: where the
+// servers are and what they are started with. References are left out, as what they stand
+// for is secret.
+func Known(cfg *config.Config) []string {
+	var known []string
+	for _, s := range cfg.Servers {
+		for _, text := range append([]string{s.URL, s.Cwd}, s.Args...) {
+			if text != "" && !strings.Contains(text, "${") {
+				known = append(known, text)
+			}
+		}
+	}
+	return known
+}
+
+// TakesUndeclared reports whether arguments of a tool pass that its schema does not declare.
+func TakesUndeclared(a config.Arguments, tool string) bool {
+	return a.Open || slices.ContainsFunc(a.OpenTools, func(pattern string) bool { return rules.Match(pattern, tool) })
+}
+
 type compiler struct {
 	cfg      *config.Config
 	problems config.Problems

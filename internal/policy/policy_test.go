@@ -101,7 +101,7 @@ func TestFindings(t *testing.T) {
 			found[f.Line] += f.Message
 		}
 	}
-	for line, want := range map[int]string{16: "tto", 19: "matches no tool", 22: "args.text", 24: "matches no tool, resource or prompt"} {
+	for line, want := range map[int]string{12: "input.urgent may be missing", 16: "tto", 19: "matches no tool", 22: "args.text", 24: "matches no tool, resource or prompt"} {
 		if !strings.Contains(found[line], want) {
 			t.Errorf("line %d: %q, want %q", line, found[line], want)
 		}

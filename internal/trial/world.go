@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/mcpfirewall/mcpfirewall/internal/config"
@@ -66,7 +65,7 @@ func (p *Policy) tool(server, name string, lists map[string]*toolList) (*tool, e
 	for i := range p.Config.Servers {
 		if s := &p.Config.Servers[i]; s.Name == server {
 			bind.Dir = s.Cwd
-			t.open = takesUndeclared(s.Arguments, broad)
+			t.open = policy.TakesUndeclared(s.Arguments, broad)
 		}
 	}
 	if lists != nil {
@@ -104,7 +103,7 @@ const hiddenByNarrowing = "tools.narrow"
 func find(p *Policy, lists map[string]*toolList, server, name, broad string) ([]byte, error) {
 	l := lists[server]
 	if l == nil {
-		names := slices.Collect(maps.Keys(lists))
+		names := slices.Sorted(maps.Keys(lists))
 		return nil, &unknownTool{fmt.Sprintf("there is no list of tools for the server %q: name one under servers, or say schemas: none", server), config.Nearest(server, names)}
 	}
 	def := l.tools[broad]
@@ -125,10 +124,6 @@ func find(p *Policy, lists map[string]*toolList, server, name, broad string) ([]
 	return def, nil
 }
 
-func takesUndeclared(a config.Arguments, name string) bool {
-	return a.Open || slices.ContainsFunc(a.OpenTools, func(pattern string) bool { return rules.Match(pattern, name) })
-}
-
 // A session is what the firewall remembers of one.
 type session struct {
 	user, name string
@@ -141,12 +136,8 @@ type session struct {
 
 func (p *Policy) newSession(user, name string, now time.Time) *session {
 	s := &session{user: user, name: name, memory: provenance.New(provenance.Options{}), history: &rules.History{}, labels: map[string]bool{}, started: now}
-	for _, server := range p.Config.Servers {
-		for _, text := range append([]string{server.URL, server.Cwd}, server.Args...) {
-			if text != "" && !strings.Contains(text, "${") {
-				s.memory.Text(provenance.Observation{Source: "config"}, text)
-			}
-		}
+	for _, text := range policy.Known(p.Config) {
+		s.memory.Text(provenance.Observation{Source: "config"}, text)
 	}
 	return s
 }
