@@ -19,9 +19,8 @@ type Finding struct {
 	Tools   []string // "server.tool", in order, that it is about
 }
 
-// Check holds every rule, limit and narrowing of the policy against the input schemas of
-// the tools
-// that it names. It finds
+// Check holds every rule, limit and narrowing of the policy against the input
+// schemas of the tools that it names. It finds
 //
 //   - arguments that a tool does not have, and comparisons that cannot hold on
 //     what the schema allows: an error if that is so for every tool that the
