@@ -304,15 +304,11 @@ func (e *Entry) DecideResult(c Call, result []byte) Decision {
 	}
 	run := newEvaluation(e, c)
 	defer run.release()
-	var others []string
 	var err error
-	if run.result, others, _, err = readBlocks(result); err != nil {
+	if run.result, err = readJudged(result); err != nil {
 		failed := e.results[0].failed
 		failed.Failed = &RunError{Rule: failed.Rule, Reason: "the result cannot be read"}
 		return failed
-	}
-	if len(others) > 0 {
-		run.result.Text = strings.Join(append([]string{run.result.Text}, others...), "\n")
 	}
 	return e.tighten(run, allow, e.results)
 }

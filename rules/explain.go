@@ -97,7 +97,7 @@ func (e *Entry) ExplainResult(c Call, result []byte) []Step {
 	run := newEvaluation(e, c)
 	defer run.release()
 	var err error
-	run.result, _, err = readResult(result)
+	run.result, err = readJudged(result)
 	for _, r := range e.results {
 		if err != nil {
 			steps = append(steps, Step{Kind: StepResult, Name: r.name, Text: r.text(), Action: r.decision.Action,

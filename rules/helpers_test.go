@@ -134,6 +134,14 @@ func TestResults(t *testing.T) {
 		`{"content":"not a list"}`:                                             Deny,
 		`{"content":[{"type":"text","text":"TOP SECRET"}],"isError":true}`:     Deny,
 		`{"content":[{"type":"text","text":"TOP "},{"type":"text","text":5}]}`: Deny,
+		// Wherever the server puts its words:
+		`{"content":[],"structuredContent":{"a":[{"b":"TOP SECRET"}]}}`:                                      Deny,
+		`{"content":[],"structuredContent":{"TOP SECRET":1}}`:                                                Deny,
+		`{"content":[{"type":"resource","resource":{"uri":"a:b","text":"TOP SECRET"}}]}`:                     Deny,
+		`{"content":[{"type":"resource_link","uri":"a:b","name":"n","description":"TOP SECRET"}]}`:           Deny,
+		`{"content":[{"type":"image","mimeType":"image/png","data":"TOP SECRET"}]}`:                          Deny,
+		`{"content":[{"type":"invented","deep":{"text":"TOP SECRET"}}]}`:                                     Deny,
+		`{"content":[{"type":"image","mimeType":"image/png","data":"` + strings.Repeat("TOPS", 100) + `"}]}`: Allow,
 	} {
 		if d := e.DecideResult(c, []byte(result)); d.Action != want {
 			t.Errorf("%s: %v (%v), want %v", result, d.Action, d.Failed, want)

@@ -2,6 +2,8 @@ package rules
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -56,8 +58,19 @@ func readResult(raw []byte) (v resultValue, resultType string, err error) {
 	return v, resultType, err
 }
 
-// readBlocks gives also the texts that are no text blocks: those of resources within the
-// result, and of types that are not known. A client may show them to the agent like the others.
+// readJudged is what a rule on results reads: readResult with, in Text, every string
+// that a client may show to the agent, each on a line of its own. A server chooses
+// where it puts its words.
+func readJudged(raw []byte) (resultValue, error) {
+	v, others, _, err := readBlocks(raw)
+	if err == nil && len(others) > 0 {
+		v.Text = strings.Join(append([]string{v.Text}, others...), "\n")
+	}
+	return v, err
+}
+
+// readBlocks gives also the strings that are no text blocks: those of structured
+// content, of links and resources within the result, and of types that are not known.
 func readBlocks(raw []byte) (v resultValue, others []string, resultType string, err error) {
 	decoded, err := decodeExact(raw)
 	if err != nil {
@@ -88,14 +101,7 @@ func readBlocks(raw []byte) (v resultValue, others []string, resultType string, 
 			return v, nil, "", failf("its content is not made of objects")
 		}
 		if b["type"] != "text" {
-			if s, ok := b["text"].(string); ok {
-				others = append(others, s)
-			}
-			if r, ok := b["resource"].(map[string]any); ok {
-				if s, ok := r["text"].(string); ok {
-					others = append(others, s)
-				}
-			}
+			others = appendStrings(others, b)
 			continue
 		}
 		s, ok := b["text"].(string)
@@ -106,12 +112,40 @@ func readBlocks(raw []byte) (v resultValue, others []string, resultType string, 
 	}
 	v.Text = strings.Join(texts, "\n")
 	v.JSON = result["structuredContent"]
+	others = appendStrings(others, v.JSON)
 	if v.JSON == nil && len(texts) > 0 {
 		if v.JSON, err = decodeExact([]byte(v.Text)); err != nil {
 			v.JSON = nil
 		}
 	}
 	return v, others, resultType, nil
+}
+
+// minBlob is the length from which on a string without a space that could be base64 is
+// taken for a picture or the like, which no rule reads.
+const minBlob = 256
+
+const base64Alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
+
+// appendStrings appends the strings in a JSON value, and the names of its members,
+// in the order of the names, without blobs.
+func appendStrings(list []string, v any) []string {
+	switch v := v.(type) {
+	case string:
+		if len(v) >= minBlob && strings.Trim(v, base64Alphabet) == "" {
+			return list
+		}
+		return append(list, v)
+	case []any:
+		for _, e := range v {
+			list = appendStrings(list, e)
+		}
+	case map[string]any:
+		for _, name := range slices.Sorted(maps.Keys(v)) {
+			list = appendStrings(append(list, name), v[name])
+		}
+	}
+	return list
 }
 
 func newResult(text string, structured []byte, isError bool, resultType string) []byte {
