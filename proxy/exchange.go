@@ -235,7 +235,8 @@ func (x *Exchange) era() answer {
 	}
 	x.level, _ = jsonrpc.GetString(x.m.At(x.meta), metaLogLevel)
 	info := jsonrpc.Get(x.m.At(x.meta), metaClientInfo)
-	x.identity = identity{info: info, name: clientName(info), caps: caps, version: version, modern: true}
+	x.identity = newIdentity(info)
+	x.identity.caps, x.identity.version, x.identity.modern = caps, version, true
 	if s.single {
 		s.mu.Lock()
 		s.client = x.identity

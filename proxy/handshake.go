@@ -21,8 +21,8 @@ func (x *Exchange) initialize() answer {
 	if !slices.Contains(LegacyVersions, version) {
 		version = LegacyVersions[0]
 	}
-	info := jsonrpc.Get(params, "clientInfo")
-	who := identity{info: info, name: clientName(info), caps: jsonrpc.Get(params, "capabilities"), version: version}
+	who := newIdentity(jsonrpc.Get(params, "clientInfo"))
+	who.caps, who.version = jsonrpc.Get(params, "capabilities"), version
 	if len(who.caps) == 0 || who.caps[0] != '{' {
 		who.caps = []byte("{}")
 	}

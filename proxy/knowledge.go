@@ -47,8 +47,11 @@ func (s *Session) Heard(prompt string) {
 func (k *call) policyCall() rules.Call {
 	s := k.x.s
 	c := rules.Call{Args: k.sent, Parsed: true, Session: rules.Session{Calls: int(s.calls.Load()), Started: s.started, Forgetful: s.single},
-		User: rules.User{Subject: s.peer.Principal}, Client: rules.Client{Name: s.clientName()},
+		User:      rules.User{Subject: s.peer.Principal},
 		Knowledge: rules.Knowledge{Memory: s.known.memory, History: s.known.history, Secret: s.relay.isSecret}}
+	s.mu.Lock()
+	c.Client = rules.Client{Name: s.client.name, Version: s.client.release}
+	s.mu.Unlock()
 	s.known.mu.Lock()
 	defer s.known.mu.Unlock()
 	if len(s.known.labels) > 0 {

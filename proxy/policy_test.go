@@ -109,6 +109,16 @@ func TestForgetfulRequests(t *testing.T) {
 	}
 }
 
+// TestRulesOnTheClient holds that rules see what the client says that it is, in both eras.
+func TestRulesOnTheClient(t *testing.T) {
+	f := policyServer(t, false)
+	r := testRelay(t, func(cfg *config.Config) {
+		cfg.Rules = []config.Rule{{Name: "old client", Tools: []string{"*"}, When: `client.name == "test" and client.version == "1" and user.subject == "tester"`, Then: "deny"}}
+	}, f)
+	mustContain(t, newClient(t, r).legacy(`{}`).callTool("send", `{"to":"a"}`), `"rule":"old client"`)
+	mustContain(t, newClient(t, r).modern("tools/call", `"name":"send","arguments":{"to":"a"}`), `"rule":"old client"`)
+}
+
 func TestLimits(t *testing.T) {
 	f := policyServer(t, false)
 	limits := func(cfg *config.Config) {

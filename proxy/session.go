@@ -51,15 +51,17 @@ type Session struct {
 type identity struct {
 	info    []byte
 	name    string // out of info
+	release string // the client's own version, out of info
 	caps    []byte
 	version string
 	modern  bool
 }
 
-// clientName returns the name in a clientInfo object, fit for a record.
-func clientName(info []byte) string {
+// newIdentity reads a clientInfo object, whose texts it makes fit for a record.
+func newIdentity(info []byte) identity {
 	name, _ := jsonrpc.GetString(info, "name")
-	return bounded(name)
+	release, _ := jsonrpc.GetString(info, "version")
+	return identity{info: info, name: bounded(name), release: bounded(release)}
 }
 
 func (r *Relay) newSession(p Peer) *Session {
