@@ -61,7 +61,7 @@ func (k *call) policyCall() rules.Call {
 }
 
 // isSecret reports whether a text holds a secret that the redactor knows.
-func (r *Relay) isSecret(text string) bool { return r.redact.Text(text) != text }
+func (r *Relay) isSecret(text string) (bool, error) { return r.redact.Text(text) != text, nil }
 
 // sends notes that a call is about to be sent: its labels, before anything of its answer
 // is seen, and what it takes to the server, which no answer is to vouch for.

@@ -88,7 +88,8 @@ var helperTypes = map[string]signature{
 	"tainted": {params: []kinds{anything | kindNil}, result: ofKinds(kindBool)},
 	"sources": {params: []kinds{anything | kindNil}, result: stringList},
 	"calls":   {params: []kinds{kindString, kindString}, result: atLeastZero()},
-	"secret":  {params: []kinds{kindString}, result: ofKinds(kindBool)},
+	"secret":  {params: []kinds{anything | kindNil}, result: ofKinds(kindBool)},
+	"pii":     {params: []kinds{anything | kindNil, kindString}, result: ofKinds(kindBool)},
 }
 
 // The methods of times and durations.

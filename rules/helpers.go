@@ -3,11 +3,12 @@ package rules
 import (
 	"fmt"
 	"reflect"
-	"strings"
 	"time"
 
 	"github.com/expr-lang/expr/builtin"
 	"github.com/expr-lang/expr/conf"
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/mcpfirewall/mcpfirewall/rules/inspect"
 	"github.com/mcpfirewall/mcpfirewall/rules/provenance"
@@ -38,7 +39,8 @@ var helpers = map[string]helper{
 	"tainted": {remembered(func(o provenance.Origin) any { return o.Tainted }), (func(any) bool)(nil), nil},
 	"sources": {remembered(func(o provenance.Origin) any { return anyList(o.Sources) }), (func(any) []string)(nil), nil},
 	"calls":   {callsSince, (func(string, string) int)(nil), nil},
-	"secret":  {secret, (func(string) bool)(nil), nil},
+	"secret":  {secret, (func(any) bool)(nil), nil},
+	"pii":     {pii, (func(any) bool)(nil), (func(any, string) bool)(nil)},
 }
 
 // helperNames are the names of helpers.
@@ -268,14 +270,60 @@ func callsSince(b *budget, args []any) (any, error) {
 	return n, nil
 }
 
+// secret looks for secrets anywhere in a value.
 func secret(b *budget, args []any) (any, error) {
-	t, err := texts(b, "secret()", args)
-	if err != nil {
-		return nil, err
-	}
 	find := b.run.call.Secret
 	if find == nil {
 		return nil, failf("secret(): nothing here finds secrets")
 	}
-	return find(strings.Join(t, "")), nil
+	text, err := searchable(b, args[0])
+	if err != nil {
+		return nil, err
+	}
+	found, err := find(text)
+	if err != nil {
+		return nil, failf("secret(): %v", err)
+	}
+	return found, nil
+}
+
+// pii looks for personal data anywhere in a value: pii(v), pii(v, "email").
+func pii(b *budget, args []any) (any, error) {
+	find := b.run.call.PII
+	if find == nil {
+		return nil, failf("pii(): nothing here finds personal data")
+	}
+	kind := ""
+	if len(args) == 2 {
+		var ok bool
+		if kind, ok = args[1].(string); !ok || kind == "" {
+			return nil, unusable("pii()", args[1])
+		}
+	}
+	text, err := searchable(b, args[0])
+	if err != nil {
+		return nil, err
+	}
+	found, err := find(text, kind)
+	if err != nil {
+		return nil, failf("pii(): %v", err)
+	}
+	return found, nil
+}
+
+// searchable is a value as the text that detectors look at: JSON, unless it is a text, so
+// that the names before values are seen.
+func searchable(b *budget, v any) (string, error) {
+	s, ok := v.(string)
+	if !ok {
+		if err := printable(b, v, 0); err != nil {
+			return "", err
+		}
+		out, err := json.Marshal(v, json.Deterministic(true), jsontext.AllowInvalidUTF8(true))
+		if err != nil {
+			return "", failf("a value of type %s holds no text", typeName(v))
+		}
+		s = string(out)
+	}
+	return s, b.charge(parseCost + len(s))
 }

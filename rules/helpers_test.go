@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -17,7 +18,14 @@ func TestHelpers(t *testing.T) {
 	history.Add("mail", "send", time.Now().Add(-2*time.Hour))
 	history.Add("mail", "send", time.Now())
 	history.Add("mail", "read", time.Now())
-	known := Knowledge{Memory: memory, History: history, Secret: func(s string) bool { return strings.Contains(s, "hunter2") }}
+	known := Knowledge{Memory: memory, History: history,
+		Secret: func(s string) (bool, error) { return strings.Contains(s, "hunter2"), nil },
+		PII: func(s, kind string) (bool, error) {
+			if kind != "" && kind != "email" {
+				return false, errors.New("there is no such kind")
+			}
+			return strings.Contains(s, "@"), nil
+		}}
 
 	for _, c := range []struct {
 		when, args string
@@ -50,6 +58,14 @@ func TestHelpers(t *testing.T) {
 		{`calls("mail.send", "1h") == 1 and calls("*.send", "3h") == 2 and calls("*", "1h") == 2`, `{}`, true, ""},
 		{`calls("mail.send", "soon") == 1`, `{}`, false, "calls()"},
 		{`secret(args.v)`, `{"v":"the password is hunter2"}`, true, ""},
+		{`secret(args)`, `{"v":[{"w":{"x":["the password is hunter2"]}}]}`, true, ""},
+		{`secret(args)`, `{"hunter2":1}`, true, ""},
+		{`secret(args.v ?? nil)`, `{}`, false, ""},
+		{`pii(args)`, `{"v":["alice@example.com"]}`, true, ""},
+		{`pii(args.v, "email")`, `{"v":"alice@example.com"}`, true, ""},
+		{`pii(args.v)`, `{"v":"alice"}`, false, ""},
+		{`pii(args.v, "shoe size")`, `{"v":"alice@example.com"}`, false, "no such kind"},
+		{`pii(args.v, args.w)`, `{"v":"alice@example.com","w":""}`, false, "pii()"},
 		{`"private" in tool.labels and "seen" in session.labels`, `{}`, true, ""},
 		{`user.subject == "ann" and "staff" in user.groups and client.name == "claude"`, `{}`, true, ""},
 	} {

@@ -15,8 +15,13 @@ import (
 type Knowledge struct {
 	Memory  *provenance.Memory // of the values that the session saw
 	History *History           // of the calls that passed in it
-	Secret  func(string) bool  // whether a detector of secrets finds something
 	Now     func() time.Time   // the clock; nil means time.Now
+
+	// Secret reports whether there is a secret in a text, which may be JSON, and PII
+	// whether there are personal data of a kind, such as "email", or of any if that is "".
+	// An error, such as for an unknown kind, makes the rule fail.
+	Secret func(text string) (bool, error)
+	PII    func(text, kind string) (bool, error)
 }
 
 func (k *Knowledge) now() time.Time {

@@ -164,7 +164,7 @@ func decide(t *testing.T, cfg *config.Config, c testCase, project string) (actio
 	server, tool, _ := strings.Cut(c.Call, ".")
 	d := compiled.Bind(rules.Capability{Kind: rules.Tool, Server: server, Name: tool, Annotations: annotations, Dir: project}).Decide(rules.Call{
 		Args: args, Session: rules.Session{Labels: c.Session},
-		Knowledge: rules.Knowledge{Memory: memory, History: &rules.History{}, Secret: func(s string) bool { return strings.Contains(s, secretText) }}})
+		Knowledge: rules.Knowledge{Memory: memory, History: &rules.History{}, Secret: func(s string) (bool, error) { return strings.Contains(s, secretText), nil }}})
 	return d.Action.String(), d.Rule
 }
 

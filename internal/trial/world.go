@@ -145,7 +145,7 @@ func (p *Policy) newSession(user, name string, now time.Time) *session {
 // call is a call in the session, with the arguments that are sent.
 func (p *Policy) call(s *session, sent []byte, user rules.User, client string, now time.Time) rules.Call {
 	user.Subject = s.user
-	secret := func(text string) bool { return p.redact.Text(text) != text }
+	secret := func(text string) (bool, error) { return p.redact.Text(text) != text, nil }
 	return rules.Call{Args: sent, User: user, Client: rules.Client{Name: client},
 		Session:   rules.Session{Labels: slices.Sorted(maps.Keys(s.labels)), Calls: s.calls, Started: s.started},
 		Knowledge: rules.Knowledge{Memory: s.memory, History: s.history, Secret: secret, Now: func() time.Time { return now }}}
