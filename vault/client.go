@@ -1,14 +1,16 @@
 package vault
 
 import (
+	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"os"
-	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/hashicorp/vault/api"
@@ -18,42 +20,28 @@ import (
 // entry in storage is 1 MiB.
 const maxReply = 8 << 20
 
-// vaultClient returns the client, and makes it first where there is none yet. A
-// failure is not kept: what was missing may be there the next time.
-func (r *Resolver) vaultClient(ctx context.Context) (*api.Client, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.client != nil {
-		return r.client, nil
+// connect returns a client without a token, made at the first need. A failure is
+// not kept: what was missing may be there the next time.
+func (r *Resolver) connect() (*api.Client, error) {
+	l := &r.logins
+	if made := l.base.Load(); made != nil {
+		return made.client, nil
 	}
-	o := r.options
-	if o.Token != "" {
-		parts, err := Parse(o.Token)
-		if err != nil {
-			return nil, fmt.Errorf("reading the token for Vault: %w", err)
-		}
-		for _, part := range parts {
-			if part.Ref != nil && part.Ref.Source == SourceVault {
-				return nil, errors.New("the token for Vault cannot come out of Vault: use ${env:NAME} or ${file:PATH}")
-			}
-		}
-		token, secrets, err := r.Expand(ctx, o.Token)
-		if err != nil {
-			return nil, fmt.Errorf("resolving the token for Vault: %w", err)
-		}
-		o.Token, r.tokens = strings.TrimSpace(token), secrets
-	}
-	client, err := newClient(o)
+	made, err := r.newBase()
 	if err != nil {
 		return nil, err
 	}
-	r.client = client
-	return client, nil
+	l.base.Store(made)
+	return made.client, nil
 }
 
-// newClient configures a client from the VAULT_* variables, as Vault's command
+// newBase configures a client from the VAULT_* variables, as Vault's command
 // line does, and then from the options.
-func newClient(o Options) (*api.Client, error) {
+func (r *Resolver) newBase() (*base, error) {
+	o := r.options
+	if err := checkEnvironment(); err != nil {
+		return nil, err
+	}
 	config := api.DefaultConfig()
 	if config.Error != nil {
 		return nil, fmt.Errorf("reading the VAULT_* variables: %w", config.Error)
@@ -67,10 +55,8 @@ func newClient(o Options) (*api.Client, error) {
 			return nil, err
 		}
 	}
-	if o.CACert != "" {
-		if err := config.ConfigureTLS(&api.TLSConfig{CACert: o.CACert}); err != nil {
-			return nil, fmt.Errorf("reading the certificates for Vault in %s: %w", o.CACert, err)
-		}
+	if err := r.configureTLS(config); err != nil {
+		return nil, err
 	}
 	config.CheckRetry = checkRetry
 	client, err := api.NewClient(config)
@@ -78,24 +64,88 @@ func newClient(o Options) (*api.Client, error) {
 		return nil, fmt.Errorf("configuring the Vault client: %w", err)
 	}
 	// Only now: before, the client sets its own transport up.
-	config.HttpClient.Transport = &guard{config.HttpClient.Transport}
+	transport := config.HttpClient.Transport.(*http.Transport)
+	config.HttpClient.Transport = &guard{transport}
 	if o.Namespace != "" {
 		client.SetNamespace(o.Namespace)
 	}
-	token := o.Token
-	if token == "" {
-		token = client.Token() // VAULT_TOKEN
+	if mfa := os.Getenv(api.EnvVaultMFA); mfa != "" {
+		client.SetMFACreds(strings.Split(mfa, ","))
 	}
-	if token == "" {
-		if token, err = tokenFile(); err != nil {
-			return nil, err
+	// With VAULT_WRAP_TTL every reply would be a wrapping token instead of the value.
+	client.SetWrappingLookupFunc(func(string, string) string { return "" })
+	client.ClearToken() // VAULT_TOKEN is not for other methods than token
+	return &base{client, transport}, nil
+}
+
+// configureTLS adds what the options say to what the VAULT_* variables said.
+func (r *Resolver) configureTLS(config *api.Config) error {
+	o := r.options
+	t := config.HttpClient.Transport.(*http.Transport).TLSClientConfig
+	if o.CACert != "" || o.CAPath != "" {
+		if t.InsecureSkipVerify {
+			r.options.Log.Warn().Msg("VAULT_SKIP_VERIFY is set and has no effect, since the configuration names the authority of Vault's certificate")
+			t.InsecureSkipVerify = false
+		}
+		if err := config.ConfigureTLS(&api.TLSConfig{CACert: o.CACert, CAPath: o.CAPath}); err != nil {
+			return fmt.Errorf("reading the certificates for Vault in %s: %w", cmp.Or(o.CACert, o.CAPath), err)
 		}
 	}
-	if token == "" {
-		return nil, errors.New("there is no token for Vault; set VAULT_TOKEN, or log in with `vault login`, which writes ~/.vault-token")
+	if t.InsecureSkipVerify {
+		r.options.Log.Warn().Msg("VAULT_SKIP_VERIFY is set: Vault's certificate is NOT checked, so anybody on the way can take its place " +
+			"and read the credentials; unset it, and name the authority of the certificate as vault.ca_cert")
 	}
-	client.SetToken(token)
-	return client, nil
+	if o.TLSServerName != "" {
+		t.ServerName = o.TLSServerName
+	}
+	cert, key := o.ClientCert, o.ClientKey
+	if cert == "" && key == "" {
+		cert, key = os.Getenv(api.EnvVaultClientCert), os.Getenv(api.EnvVaultClientKey)
+	}
+	if cert == "" && key == "" {
+		return nil
+	}
+	load := func() (*tls.Certificate, error) {
+		pair, err := tls.LoadX509KeyPair(cert, key)
+		if err != nil {
+			return nil, fmt.Errorf("reading the client certificate for Vault in %s and its key in %s: %w", cert, key, err)
+		}
+		return &pair, nil
+	}
+	if _, err := load(); err != nil {
+		return err
+	}
+	// Read for each connection, since certificates of short life are replaced.
+	t.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return load() }
+	return nil
+}
+
+// checkEnvironment finds the variables that the client's library would complain
+// about without their name, or with their value.
+func checkEnvironment() error {
+	if v := os.Getenv(api.EnvVaultMaxRetries); v != "" {
+		if _, err := strconv.ParseUint(v, 10, 32); err != nil {
+			return errors.New("VAULT_MAX_RETRIES is not a number; correct or unset it")
+		}
+	}
+	for _, name := range []string{api.EnvHTTPProxy, api.EnvVaultProxyAddr} {
+		if u, err := url.Parse(os.Getenv(name)); err != nil || u.String() != "" && u.Host == "" {
+			// It may hold a password and is not quoted.
+			return fmt.Errorf("%s is not a URL such as http://proxy.example.com:3128; correct or unset it", name)
+		}
+	}
+	if (os.Getenv(api.EnvVaultClientCert) == "") != (os.Getenv(api.EnvVaultClientKey) == "") {
+		return errors.New("of VAULT_CLIENT_CERT and VAULT_CLIENT_KEY only one is set; set both or neither")
+	}
+	return nil
+}
+
+// address returns where Vault is, for messages.
+func (l *logins) address() string {
+	if made := l.base.Load(); made != nil {
+		return made.client.Address()
+	}
+	return "its address"
 }
 
 func checkAddress(address string) error {
@@ -111,22 +161,6 @@ func checkAddress(address string) error {
 		return errors.New("the address of Vault holds a user name; remove it, Vault knows its clients by token")
 	}
 	return nil
-}
-
-// tokenFile returns the token that `vault login` left, or "".
-func tokenFile() (string, error) {
-	home, err := os.UserHomeDir()
-	if err != nil {
-		return "", nil // no home, no file
-	}
-	content, err := os.ReadFile(filepath.Join(home, ".vault-token"))
-	if errors.Is(err, os.ErrNotExist) {
-		return "", nil
-	}
-	if err != nil {
-		return "", fmt.Errorf("reading Vault's token: %w", err)
-	}
-	return strings.TrimSpace(string(content)), nil
 }
 
 // checkRetry is Vault's own policy, but a sealed server does not unseal itself

@@ -62,7 +62,7 @@ func (b *batch) readPath(ctx context.Context, path string) (map[string]jsontext.
 	if b.down != nil {
 		return nil, b.down
 	}
-	client, err := b.r.vaultClient(ctx)
+	client, err := b.r.login(ctx)
 	if err != nil {
 		b.down = err
 		return nil, err

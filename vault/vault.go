@@ -20,11 +20,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"time"
 	"unicode/utf8"
 
-	"github.com/hashicorp/vault/api"
+	"github.com/rs/zerolog"
 )
 
 // Options say where values come from. The zero value is good for the usual
@@ -37,9 +36,21 @@ type Options struct {
 	// CACert is the path of a PEM file with the certificates that Vault's own
 	// must verify with, instead of VAULT_CACERT.
 	CACert string
-	// Token is what Vault knows us by, instead of VAULT_TOKEN and the file
-	// .vault-token in the user's home folder. It may hold references to the
-	// environment and to files, which are resolved when Vault is first needed.
+	// CAPath is the path of a folder of such files, instead of VAULT_CAPATH.
+	CAPath string
+	// ClientCert and ClientKey are the paths of the PEM files that we show Vault
+	// over TLS, instead of VAULT_CLIENT_CERT and VAULT_CLIENT_KEY. They are read
+	// again for each connection.
+	ClientCert, ClientKey string
+	// TLSServerName is the name that Vault's certificate must have, instead of
+	// VAULT_TLS_SERVER_NAME and the host of the address.
+	TLSServerName string
+	// Auth says how we log in. The zero value takes a token as Vault's command
+	// line does.
+	Auth Auth
+	// Token is the token of the method token, instead of VAULT_TOKEN and what
+	// `vault login` left. It may hold references to the environment and to files,
+	// which are resolved when Vault is first needed.
 	Token string
 	// Dir is the folder that relative paths of file references start from; ""
 	// is the working folder.
@@ -48,6 +59,9 @@ type Options struct {
 	Timeout time.Duration
 	// Env looks up environment variables for env references; nil is os.LookupEnv.
 	Env func(string) (string, bool)
+	// Log is told of what happens to the login in the background. The zero value
+	// discards it.
+	Log zerolog.Logger
 }
 
 // Secret is a value that a reference stood for.
@@ -59,10 +73,7 @@ type Secret struct {
 // Resolver expands references. It is safe for concurrent use.
 type Resolver struct {
 	options Options
-
-	mu     sync.Mutex
-	client *api.Client // made by the first reference to Vault
-	tokens []Secret    // what the references in Options.Token stood for
+	logins  logins
 }
 
 const (
@@ -79,6 +90,9 @@ func New(o Options) (*Resolver, error) {
 	}
 	if o.Timeout == 0 {
 		o.Timeout = defaultTimeout
+	}
+	if err := o.Auth.check(); err != nil {
+		return nil, err
 	}
 	if o.Env == nil {
 		o.Env = os.LookupEnv
@@ -136,9 +150,7 @@ func (r *Resolver) ExpandAll(ctx context.Context, in []string) (values []string,
 		return nil, nil, errors.Join(failed...)
 	}
 	if len(b.reads) > 0 {
-		r.mu.Lock()
-		secrets = append(secrets, r.tokens...)
-		r.mu.Unlock()
+		secrets = append(secrets, r.loginSecrets()...)
 	}
 	return values, secrets, nil
 }

@@ -236,8 +236,8 @@ func TestVault(t *testing.T) {
 		_, secrets, err := r.ExpandAll(ctx, []string{
 			"${vault:secret/github#token}", "${vault:secret/github#user name}", "${vault:secret/github#token} again",
 		})
-		if err != nil || len(secrets) != 2 {
-			t.Fatalf("%d secrets, error %v; want 2", len(secrets), err)
+		if err != nil || len(secrets) != 3 { // with the token's own
+			t.Fatalf("%d secrets, error %v; want 3", len(secrets), err)
 		}
 		if n := requests.Load(); n != 2 { // the mount and the secret
 			t.Errorf("%d requests, want 2", n)
@@ -424,7 +424,9 @@ func serve(t *testing.T, handler http.HandlerFunc) (address string) {
 func proxy(t *testing.T, to string, requests *atomic.Int32) (address string) {
 	t.Helper()
 	return serve(t, func(w http.ResponseWriter, req *http.Request) {
-		requests.Add(1)
+		if !strings.HasPrefix(req.URL.Path, "/v1/auth/token/") { // in the background
+			requests.Add(1)
+		}
 		out, err := http.NewRequestWithContext(req.Context(), req.Method, to+req.URL.RequestURI(), req.Body)
 		if err != nil {
 			t.Error(err)
