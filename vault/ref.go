@@ -2,26 +2,35 @@ package vault
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
 
 // The sources of values, as references name them.
 const (
-	SourceVault = "vault"
-	SourceEnv   = "env"
-	SourceFile  = "file"
+	SourceVault   = "vault"
+	SourceEnv     = "env"
+	SourceFile    = "file"
+	SourceKeyring = "keyring"
 )
 
-var sources = []string{SourceVault, SourceEnv, SourceFile}
+var sources = []string{SourceVault, SourceEnv, SourceFile, SourceKeyring}
 
 // Ref is a reference to a value.
 type Ref struct {
-	Source string // SourceVault, SourceEnv or SourceFile
-	Path   string // the path in Vault with its mount, the variable's name, or the file's path
-	Field  string // in Vault, the field of the secret; otherwise ""
-	Text   string // as written: ${vault:secret/github#token}
-	Offset int    // in bytes, of Text in the string that was parsed
+	Source string  // SourceVault, SourceEnv, SourceFile or SourceKeyring
+	Path   string  // the path in Vault with its mount, the variable's name, the file's path, or the keychain's SERVICE/ACCOUNT
+	Field  string  // in Vault, the field of the secret; otherwise ""
+	Params []Param // in Vault, what stands after ?; not nil, though it may be empty, where there is a ?
+	Text   string  // as written: ${vault:secret/github#token}
+	Offset int     // in bytes, of Text in the string that was parsed
+}
+
+// Param is a parameter of a reference to Vault.
+type Param struct {
+	Name  string
+	Value string // as written, with %XX and placeholders
 }
 
 // Name returns the reference without its braces, such as
@@ -50,13 +59,25 @@ func (p *Problem) Error() string {
 	return p.Message + "; did you mean " + p.Suggestion + "?"
 }
 
+// PerUser reports whether the reference means another value for each user: its
+// path or a parameter has the placeholder {user.subject}.
+func (r *Ref) PerUser() bool {
+	return strings.Contains(r.Path, subjectPlaceholder) && r.Source == SourceVault ||
+		slices.ContainsFunc(r.Params, func(p Param) bool { return strings.Contains(p.Value, subjectPlaceholder) })
+}
+
 // Parse splits s into literal text and references. The grammar of a reference is
 //
-//	${vault:MOUNT/PATH#FIELD}    ${env:NAME}    ${file:PATH}
+//	${vault:MOUNT/PATH#FIELD}     ${env:NAME}     ${keyring:SERVICE/ACCOUNT}
+//	${vault:MOUNT/PATH?PARAMETERS#FIELD}          ${file:PATH}
 //
 // and everything else is literal, a dollar sign too, unless a brace follows it:
 // ${ that begins no valid reference is an error, always a *Problem. The
 // characters ${ themselves are written $${.
+//
+// PARAMETERS are NAME=VALUE pairs with & between them. In a value, %XX stands for
+// a byte, as in a URL, but + for itself. The path, after the mount, and the values
+// may hold the placeholder {user.subject}.
 func Parse(s string) ([]Part, error) {
 	var parts []Part
 	var text strings.Builder
@@ -121,8 +142,11 @@ func parseRef(text string, offset int) (*Ref, error) {
 	if !utf8.ValidString(body) || strings.ContainsFunc(body, func(r rune) bool { return r < ' ' || r == 0x7F }) {
 		return nil, bad("", "the reference %q holds a control character or is not UTF-8", text)
 	}
-	if strings.ContainsAny(body, "{}") {
-		return nil, bad("", "the reference %q holds a brace", text)
+	if wrong, suggestion := checkPlaceholders(body); wrong != "" {
+		if suggestion != "" {
+			suggestion = "${" + suggestion + "}"
+		}
+		return nil, bad(suggestion, "the reference %q %s", text, wrong)
 	}
 	source, rest, ok := strings.Cut(body, ":")
 	if !ok {
@@ -141,10 +165,23 @@ func parseRef(text string, offset int) (*Ref, error) {
 		case field == "" || strings.Contains(field, "#"):
 			return nil, bad("", "the reference %s must have one # and the name of a field behind it", text)
 		}
+		path, query, params := strings.Cut(path, "?")
 		if problem := checkVaultPath(path); problem != "" {
 			return nil, bad("", "the path in the reference %s %s; it is the mount, a slash and the secret's path, as in secret/github", text, problem)
 		}
+		switch mount, _, _ := strings.Cut(path, "/"); {
+		case strings.ContainsAny(mount, "{"):
+			return nil, bad("", "the reference %s lets the user's name choose the mount; the mount is written out", text)
+		case strings.ContainsAny(field, "{"):
+			return nil, bad("", "the reference %s lets the user's name choose the field; put {user.subject} into the path", text)
+		}
 		ref.Path, ref.Field = path, field
+		if params {
+			var problem string
+			if ref.Params, problem = parseParams(query); problem != "" {
+				return nil, bad("", "the reference %s %s; parameters are written as ?NAME=VALUE&NAME=VALUE", text, problem)
+			}
+		}
 	case SourceEnv:
 		if !isEnvName(rest) {
 			return nil, bad("", "%q in the reference %q is not the name of an environment variable", rest, text)
@@ -153,12 +190,21 @@ func parseRef(text string, offset int) (*Ref, error) {
 		if rest == "" || rest == "~" || strings.HasSuffix(rest, "/") {
 			return nil, bad("", "the reference %s does not name a file", text)
 		}
+	case SourceKeyring:
+		// The service may be a URL, the account is hardly ever one.
+		service, account := splitKeyring(rest)
+		if service == "" || account == "" {
+			return nil, bad("", "the reference %s does not name a service and an account, as in ${keyring:github/alice}", text)
+		}
 	default:
 		suggestion := ""
 		if near := nearest(strings.ToLower(source), sources); near != "" {
 			suggestion = "${" + near + ":" + rest + "}"
 		}
 		return nil, bad(suggestion, "the reference %q names the unknown source %q; known are %s", text, source, strings.Join(sources, ", "))
+	}
+	if source != SourceVault && strings.Contains(rest, "{") {
+		return nil, bad("", "the reference %s holds a placeholder, which only references to Vault may", text)
 	}
 	return ref, nil
 }

@@ -56,7 +56,7 @@ func TestParseProblems(t *testing.T) {
 		{"${vault:secret/../sys/x#y}", 0, "dots only", ""},
 		{"${vault:secret/./x#y}", 0, "dots only", ""},
 		{"${vault:secret/ x#y}", 0, "white space", ""},
-		{"${vault:secret/{user}/x#y}", 0, "holds a brace", ""},
+		{"${vault:secret/{user}/x#y}", 0, `unknown placeholder "{user}"`, "${vault:secret/{user.subject}/x#y}"},
 		{"${vault:secret/x\n#y}", 0, "control character", ""},
 		{"${file:\xff}", 0, "not UTF-8", ""},
 		{"${env:}", 0, "not the name of an environment variable", ""},

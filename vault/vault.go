@@ -1,12 +1,23 @@
 // Package vault turns references such as ${vault:secret/github#token} into
-// values, from HashiCorp Vault, the environment and files.
+// values, from HashiCorp Vault, the environment, files and the system's keychain,
+// and says when they change.
 //
 //	r, err := vault.New(vault.Options{Dir: folderOfTheConfiguration})
-//	values, secrets, err := r.ExpandAll(ctx, []string{"Bearer ${vault:secret/crm#api_key}"})
+//	defer r.Close(ctx) // revokes every lease
+//	g, err := r.Acquire(ctx, []string{"Bearer ${vault:secret/crm#api_key}"}, vault.Vars{})
+//	use(g.Values[0])
+//	next, err := g.Next(ctx) // when the secret has changed or is about to end
+//	use(next.Values[0])
+//	g.Close()
 //
-// Vault itself is met only when a reference to it is expanded; without one, no
+// Vault itself is met only when a reference to it is resolved; without one, no
 // address is needed and no request is sent. Where Options leave something open,
 // the VAULT_* variables and the token file say it, as for Vault's own command line.
+//
+// A value lives in memory as long as the Grant that holds it. Go offers no way to
+// wipe a string, so after that it is gone when the garbage collector says so and
+// the memory is used again; that the pages are not swapped out or dumped is up to
+// the system.
 //
 // An error says which reference it is about, what happened, why, and what to do.
 // It never holds a value or a token.
@@ -14,14 +25,12 @@ package vault
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
+	"maps"
 	"os"
-	"path/filepath"
-	"strings"
+	"slices"
+	"sync"
 	"time"
-	"unicode/utf8"
 
 	"github.com/rs/zerolog"
 )
@@ -55,12 +64,15 @@ type Options struct {
 	// Dir is the folder that relative paths of file references start from; ""
 	// is the working folder.
 	Dir string
-	// Timeout bounds one Expand or ExpandAll; 0 is 30 seconds.
+	// Timeout bounds each attempt to resolve references; 0 is 30 seconds.
 	Timeout time.Duration
+	// Poll is how often secrets of Vault's KV engines are looked at for a change;
+	// 0 is a minute. Files are looked at every 5 seconds, or as often if that is more.
+	Poll time.Duration
 	// Env looks up environment variables for env references; nil is os.LookupEnv.
 	Env func(string) (string, bool)
-	// Log is told of what happens to the login in the background. The zero value
-	// discards it.
+	// Log is told of what happens to the login and to leases in the background. The
+	// zero value discards it.
 	Log zerolog.Logger
 }
 
@@ -74,13 +86,20 @@ type Secret struct {
 type Resolver struct {
 	options Options
 	logins  logins
+	keyring keyringDoor
+
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+	tasks  sync.WaitGroup // added to while mu is held and closed is false
+
+	mu     sync.Mutex
+	closed bool
+	leases map[*lease]struct{} // not yet revoked
 }
 
 const (
 	defaultTimeout = 30 * time.Second
-
-	// maxFile bounds the size in bytes of a file that a reference names.
-	maxFile = 64 << 10
+	defaultPoll    = time.Minute
 )
 
 // New returns a Resolver. It contacts nothing and reads nothing yet.
@@ -88,8 +107,14 @@ func New(o Options) (*Resolver, error) {
 	if o.Timeout < 0 {
 		return nil, fmt.Errorf("the time limit for resolving secrets is %v; it must not be negative", o.Timeout)
 	}
+	if o.Poll < 0 {
+		return nil, fmt.Errorf("the time between looks at secrets is %v; it must not be negative", o.Poll)
+	}
 	if o.Timeout == 0 {
 		o.Timeout = defaultTimeout
+	}
+	if o.Poll == 0 {
+		o.Poll = defaultPoll
 	}
 	if err := o.Auth.check(); err != nil {
 		return nil, err
@@ -97,7 +122,47 @@ func New(o Options) (*Resolver, error) {
 	if o.Env == nil {
 		o.Env = os.LookupEnv
 	}
-	return &Resolver{options: o}, nil
+	r := &Resolver{options: o, keyring: newKeyringDoor(), leases: map[*lease]struct{}{}}
+	r.ctx, r.cancel = context.WithCancel(context.Background())
+	return r, nil
+}
+
+// Close revokes all leases, and the login's token if the login was ours, and makes
+// every Next return. After it, the Resolver resolves nothing more. What is not
+// revoked when ctx ends, as after a kill of the process, ends by itself at the end
+// of its lease.
+func (r *Resolver) Close(ctx context.Context) {
+	r.mu.Lock()
+	r.closed = true
+	r.mu.Unlock()
+	r.cancel()
+	idle := make(chan struct{})
+	go func() {
+		r.tasks.Wait()
+		close(idle)
+	}()
+	select {
+	case <-idle:
+	case <-ctx.Done():
+	}
+
+	r.mu.Lock()
+	left := slices.Collect(maps.Keys(r.leases))
+	r.mu.Unlock()
+	const atOnce = 8
+	var revoking sync.WaitGroup
+	slots := make(chan struct{}, atOnce)
+	for _, l := range left {
+		revoking.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			if l.id != "" {
+				l.revoke(ctx)
+			}
+		})
+	}
+	revoking.Wait()
+	r.logout(ctx)
 }
 
 // Expand returns s with every reference replaced by its value, and the values.
@@ -109,136 +174,13 @@ func (r *Resolver) Expand(ctx context.Context, s string) (value string, secrets 
 	return values[0], secrets, nil
 }
 
-// ExpandAll expands several strings that belong together, such as everything
-// that one server is started with. Each path of Vault and each file is read once,
-// so that fields which change together are of the same version. The values are in
-// the order of in; secrets has each reference once. The error joins those of all
-// references that failed, and then there are no values.
+// ExpandAll is Acquire for those who never want to know of changes. The lease of a
+// dynamic secret is not renewed and ends by itself, at the latest with Close.
 func (r *Resolver) ExpandAll(ctx context.Context, in []string) (values []string, secrets []Secret, err error) {
-	ctx, cancel := context.WithTimeout(ctx, r.options.Timeout)
-	defer cancel()
-	b := &batch{r: r, done: map[string]outcome{}, reads: map[string]read{}}
-	var failed []error
-	for _, s := range in {
-		parts, err := Parse(s)
-		if err != nil {
-			failed = append(failed, err)
-			continue
-		}
-		var out strings.Builder
-		for _, part := range parts {
-			if part.Ref == nil {
-				out.WriteString(part.Text)
-				continue
-			}
-			name := part.Ref.Name()
-			o, again := b.done[name]
-			if !again {
-				o.value, o.err = b.value(ctx, part.Ref)
-				b.done[name] = o
-				if o.err != nil {
-					failed = append(failed, fmt.Errorf("%s: %w", part.Ref.Text, o.err))
-				} else {
-					secrets = append(secrets, Secret{Name: name, Value: o.value})
-				}
-			}
-			out.WriteString(o.value)
-		}
-		values = append(values, out.String())
-	}
-	if len(failed) > 0 {
-		return nil, nil, errors.Join(failed...)
-	}
-	if len(b.reads) > 0 {
-		secrets = append(secrets, r.loginSecrets()...)
-	}
-	return values, secrets, nil
-}
-
-// batch is the state of one ExpandAll.
-type batch struct {
-	r     *Resolver
-	done  map[string]outcome // by name of the reference
-	reads map[string]read    // by path in Vault
-	down  error              // why Vault as a whole cannot be used; asked no more
-}
-
-type outcome struct {
-	value string
-	err   error
-}
-
-// value returns the value of one reference.
-func (b *batch) value(ctx context.Context, ref *Ref) (value string, err error) {
-	switch ref.Source {
-	case SourceVault:
-		value, err = b.vault(ctx, ref)
-	case SourceEnv:
-		value, err = b.r.env(ref.Path)
-	case SourceFile:
-		value, err = b.r.file(ref.Path)
-	}
-	switch {
-	case err != nil:
-		return "", err
-	case value == "":
-		return "", errors.New("the value is empty, and an empty credential is never sent; store one, or remove the reference")
-	case !utf8.ValidString(value) || strings.Contains(value, "\x00"):
-		return "", errors.New("the value is not text: it is not UTF-8 or holds a NUL byte; store it encoded, such as in base64")
-	}
-	return value, nil
-}
-
-func (r *Resolver) env(name string) (string, error) {
-	value, ok := r.options.Env(name)
-	if !ok {
-		return "", fmt.Errorf("the environment variable %s is not set; set it where mcpfirewall is started", name)
-	}
-	return value, nil
-}
-
-func (r *Resolver) file(path string) (string, error) {
-	if rest, ok := strings.CutPrefix(path, "~/"); ok {
-		home, err := os.UserHomeDir()
-		if err != nil {
-			return "", fmt.Errorf("finding the home folder: %w", err)
-		}
-		path = filepath.Join(home, rest)
-	}
-	if !filepath.IsAbs(path) {
-		path = filepath.Join(r.options.Dir, path)
-	}
-	// Before it is opened, because opening a pipe could wait for ever.
-	info, err := os.Stat(path)
+	g, err := r.Acquire(ctx, in, Vars{})
 	if err != nil {
-		return "", fmt.Errorf("reading the secret's file: %w", err)
+		return nil, nil, err
 	}
-	if !info.Mode().IsRegular() {
-		return "", fmt.Errorf("%s is not a file but a %s; name a file that holds the value and nothing else", path, describe(info.Mode()))
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return "", fmt.Errorf("reading the secret's file: %w", err)
-	}
-	defer f.Close()
-	content, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err != nil {
-		return "", fmt.Errorf("reading the secret's file: %w", err)
-	}
-	if len(content) > maxFile {
-		return "", fmt.Errorf("%s is larger than %d KiB; name a file that holds the value and nothing else", path, maxFile>>10)
-	}
-	return strings.TrimRight(string(content), "\r\n"), nil
-}
-
-func describe(mode os.FileMode) string {
-	switch {
-	case mode.IsDir():
-		return "folder"
-	case mode&os.ModeNamedPipe != 0:
-		return "pipe"
-	case mode&os.ModeSocket != 0:
-		return "socket"
-	}
-	return "device"
+	g.abandon()
+	return g.Values, g.Secrets, nil
 }

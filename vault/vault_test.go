@@ -222,7 +222,7 @@ func TestVault(t *testing.T) {
 			"${vault:nowhere/x#token}":          {"no secret engine is mounted there"},
 			"${vault:team/kv#token}":            {"is the mount itself"},
 			"${vault:kv1/missing#token}":        {"there is no secret at kv1/missing", "version 1"},
-			"${vault:database/creds/x#user}":    {`type "database"`, "only KV"},
+			"${vault:database/creds/x#user}":    {"reading database/creds/x", "unknown role"},
 		} {
 			wantError(t, r, s, append(parts, strings.TrimSpace(s))...)
 		}
@@ -383,7 +383,7 @@ func TestHostile(t *testing.T) {
 			http.Error(w, `{"errors":["bad\ntoken `+req.Header.Get("X-Vault-Token")+` `+strings.Repeat("x", 5000)+`"]}`, 400)
 		})
 		r := resolver(t, Options{Address: front, Token: token})
-		wantError(t, r, ref, "Vault answered 400: bad token (token) xxx")
+		wantError(t, r, ref, "Vault answered 400: bad token (secret) xxx")
 		if _, _, err := r.Expand(t.Context(), ref); len(err.Error()) > 500 {
 			t.Errorf("the error has %d bytes", len(err.Error()))
 		}
