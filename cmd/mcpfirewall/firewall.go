@@ -62,7 +62,7 @@ func assemble(cfg *config.Config, records *audit.Log, log *logger) (*firewall, e
 	problems := references(cfg)
 	masks := redact.New()
 	log.sink.redact.Store(masks)
-	secrets, err := newVault(cfg)
+	secrets, err := newVault(cfg, log.Logger)
 	if err != nil {
 		return nil, err
 	}
@@ -136,14 +136,21 @@ func referring(cfg *config.Config) iter.Seq2[string, string] {
 
 // newVault makes the resolver of references. Vault itself is not asked before a server
 // needs it.
-func newVault(cfg *config.Config) (*vault.Resolver, error) {
-	o := vault.Options{}
+func newVault(cfg *config.Config, log zerolog.Logger) (*vault.Resolver, error) {
+	o := vault.Options{Log: log}
 	if cfg.Path != "" {
 		o.Dir = filepath.Dir(cfg.Path)
 	}
 	if v := cfg.Vault; v != nil {
-		o.Address, o.Namespace, o.CACert = v.Address, v.Namespace, v.CACert
-		o.Token = v.Auth.Token
+		o.Address, o.Namespace = v.Address, v.Namespace
+		o.CACert, o.CAPath, o.ClientCert, o.ClientKey, o.TLSServerName = v.CACert, v.CAPath, v.ClientCert, v.ClientKey, v.TLSServerName
+		a := v.Auth
+		o.Token = a.Token
+		o.Auth = vault.Auth{
+			Method: a.Method, Mount: a.Mount, Namespace: a.Namespace, Role: a.Role,
+			RoleID: a.RoleID, SecretID: a.SecretID, SecretIDWrapped: a.SecretIDWrapped,
+			JWT: a.JWT, Username: a.Username, Password: a.Password,
+		}
 	}
 	return vault.New(o)
 }

@@ -34,7 +34,7 @@ type check struct {
 var reference = regexp.MustCompile(`\$\{(vault|env|file|keyring):`)
 
 // refHomes says where references are resolved.
-const refHomes = "in args, env, url and headers of a server and in vault.auth.token only"
+const refHomes = "in args, env, url and headers of a server and under vault.auth only"
 
 var checks = map[string]check{
 	"server":   {test: checkServerName, pattern: `^[a-z0-9-]{1,64}$`},
@@ -53,7 +53,8 @@ var checks = map[string]check{
 	"header":   {test: checkHeaderName, value: checkHeaderValue, pattern: "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"},
 	"url":      {test: checkURL, pattern: `^(https?://|\$\{)`},
 	"address":  {test: checkAddress, pattern: `^https?://`},
-	"token":    {test: checkToken, pattern: `^\$\{(env|file):[^}]+\}$`},
+	"token":    {test: checkToken, pattern: tokenReference.String()},
+	"mount":    {test: checkMount, pattern: `^[^/\s]+(/[^/\s]+)*$`},
 	"listen":   {test: checkListen, pattern: `:[0-9]+$`},
 	"host":     {test: checkHost, pattern: `^[^/*\s]+$`},
 	"origin":   {test: checkOrigin, pattern: `^[a-z][a-z0-9+.-]*://[^/*\s]+$`},
@@ -236,13 +237,13 @@ func checkAddress(s string) (wrong, suggestion string) {
 	return "", ""
 }
 
-var tokenReference = regexp.MustCompile(`^\$\{(env|file):[^}]+\}$`)
+var tokenReference = regexp.MustCompile(`^\$\{(env|file|keyring):[^}]+\}$`)
 
 func checkToken(s string) (wrong, suggestion string) {
 	if tokenReference.MatchString(s) {
 		return "", ""
 	}
-	return "must be a reference, ${env:NAME} or ${file:PATH}: a token does not belong in this file", ""
+	return "must be a reference, such as ${env:NAME} or ${file:PATH}: a secret does not belong in this file", ""
 }
 
 func checkListen(s string) (wrong, suggestion string) {

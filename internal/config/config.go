@@ -123,21 +123,6 @@ type Approvals struct {
 	Timeout time.Duration `key:"timeout" default:"5m" min:"1ms" max:"24h"`
 }
 
-// Vault is the HashiCorp Vault that ${vault:...} is read from. What is empty
-// here has the value that Vault's own command line would use.
-type Vault struct {
-	Address   string    `key:"address" check:"address"`
-	Namespace string    `key:"namespace"`
-	CACert    string    `key:"ca_cert" as:"path"`
-	Auth      VaultAuth `key:"auth"`
-}
-
-// VaultAuth says how the firewall proves to Vault who it is.
-type VaultAuth struct {
-	Method string `key:"method" enum:"token" default:"token"`
-	Token  string `key:"token" check:"token" opt:"ref,secret"` // a reference, never the token itself
-}
-
 // Audit says where the records go.
 type Audit struct {
 	File string `key:"file" as:"path"`

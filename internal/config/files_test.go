@@ -58,6 +58,18 @@ var smallest = map[string]string{
 	"limits[]":          "name: n\ntools: [t]\nmax: 1\nper: day",
 }
 
+// besideAuth is the same for the keys of vault.auth, which depend on the method.
+var besideAuth = map[string]string{
+	"mount":             "method: cert",
+	"role":              "method: kubernetes",
+	"role_id":           "method: approle",
+	"secret_id":         "method: approle\nrole_id: x",
+	"secret_id_wrapped": "method: approle\nrole_id: x\nsecret_id: \"${env:X}\"",
+	"jwt":               "method: jwt",
+	"username":          "method: userpass\npassword: \"${env:X}\"",
+	"password":          "method: userpass\nusername: x",
+}
+
 // document writes a whole file with one key in it.
 func document(path, value string) string {
 	parts := strings.Split(path, ".")
@@ -65,6 +77,12 @@ func document(path, value string) string {
 	section := strings.Join(parts[:len(parts)-1], ".")
 	lines := []string{key + ": " + value}
 	beside := smallest[section]
+	switch section {
+	case "vault":
+		beside = map[string]string{"client_cert": "client_key: x", "client_key": "client_cert: x"}[key]
+	case "vault.auth":
+		beside = besideAuth[key]
+	}
 	if key == "url" || key == "transport" || key == "headers" {
 		beside = "url: https://x.example.com"
 	}
@@ -209,6 +227,13 @@ func TestReference(t *testing.T) {
 			if !ok {
 				at, ok = complete.nodes[strings.ReplaceAll(path, anyName, name)]
 			}
+		}
+		if _, other := besideAuth[f.key]; !ok && other && strings.HasPrefix(path, "vault.auth.") {
+			// Only the keys of one method can be in force.
+			if !strings.Contains(string(data), " "+f.key+": ") {
+				t.Errorf("%s is not mentioned", path)
+			}
+			return
 		}
 		if !ok {
 			t.Errorf("%s is not mentioned", path)
