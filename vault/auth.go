@@ -3,6 +3,8 @@ package vault
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"slices"
@@ -95,7 +97,8 @@ func (a Auth) check() error {
 // credentials make up one attempt to log in.
 type credentials struct {
 	path string         // under auth/, the mount with it
-	body map[string]any // what is sent
+	body map[string]any // what is sent; the wrapping token in place of a wrapped secret id
+	sum  [32]byte       // of what it rests on, to know the same again
 }
 
 // authenticate makes one attempt to log in.
@@ -112,31 +115,50 @@ func (r *Resolver) authenticate(ctx context.Context) (*session, error) {
 		}
 		return newSession(base, a.Namespace, token), nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, cmp.Or(base.ClientTimeout(), time.Minute))
+	ctx, cancel := context.WithTimeout(once(ctx), cmp.Or(base.ClientTimeout(), time.Minute))
 	defer cancel()
+	creds, err := r.credentials(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.logins.refusedBefore(creds.sum); err != nil {
+		return nil, err
+	}
+	s, err := r.present(ctx, base, creds)
+	r.logins.note(creds.sum, err)
+	return s, err
+}
+
+// present shows Vault the credentials.
+func (r *Resolver) present(ctx context.Context, base *api.Client, creds credentials) (*session, error) {
+	a := r.options.Auth
 	in := base
 	if a.Namespace != "" {
 		in = base.WithNamespace(a.Namespace)
 	}
-	creds, err := r.credentials(ctx, in)
-	if err != nil {
-		return nil, err
+	if a.SecretIDWrapped && a.Method == MethodAppRole {
+		secretID, err := r.unwrap(ctx, in, creds.body["secret_id"].(string))
+		if err != nil {
+			return nil, err
+		}
+		creds.body["secret_id"] = secretID
 	}
-	doing := "logging in with " + a.Method + " at auth/" + a.mount()
+	doing := logging + a.Method + " at auth/" + a.mount()
 	reply, err := in.Logical().WriteWithContext(ctx, creds.path, creds.body)
 	if err != nil {
 		return nil, r.loginFailed(doing, err)
 	}
+	refused := func(why string) error { return &loginError{refused: true, text: doing + ": " + why} }
 	if reply == nil || reply.Auth == nil {
-		return nil, &loginError{refused: true, text: doing + ": Vault's reply holds no token; check that the mount is of the type " + a.Method}
+		return nil, refused("Vault's reply holds no token; check that the mount is of the type " + a.Method)
 	}
 	auth := reply.Auth
-	if auth.MFARequirement != nil {
-		return nil, &loginError{refused: true, text: doing + ": Vault demands a second factor (login MFA), which a program cannot give; " +
-			"exempt this role from the MFA enforcement, or log in with a method that it does not cover"}
-	}
-	if auth.ClientToken == "" {
-		return nil, &loginError{refused: true, text: doing + ": Vault's reply holds an empty token"}
+	switch {
+	case auth.MFARequirement != nil:
+		return nil, refused("Vault demands a second factor (login MFA), which a program cannot give; " +
+			"exempt this role from the MFA enforcement, or log in with a method that it does not cover")
+	case auth.ClientToken == "":
+		return nil, refused("Vault's reply holds an empty token")
 	}
 	s := newSession(base, a.Namespace, auth.ClientToken)
 	s.own = true
@@ -158,33 +180,32 @@ func newSession(base *api.Client, namespace, token string) *session {
 // mount returns the path of the method's mount, under auth/.
 func (a Auth) mount() string { return cmp.Or(a.Mount, a.Method) }
 
-// credentials gathers what an attempt sends.
-func (r *Resolver) credentials(ctx context.Context, client *api.Client) (c credentials, err error) {
+// credentials gathers what an attempt sends, without asking Vault.
+func (r *Resolver) credentials(ctx context.Context) (c credentials, err error) {
 	a := r.options.Auth
 	c = credentials{path: "auth/" + a.mount() + "/login", body: map[string]any{}}
+	sum := sha256.New()
 	set := func(key, what, text string) {
 		if err == nil && text != "" {
-			c.body[key], err = r.local(ctx, what, text)
+			var value string
+			value, err = r.local(ctx, what, text)
+			c.body[key] = value
+			fmt.Fprintf(sum, "%s %d %s\n", key, len(value), value)
 		}
-	}
-	if a.Role != "" {
-		c.body["role"] = a.Role
 	}
 	switch a.Method {
 	case MethodAppRole:
-		delete(c.body, "role")
 		set("role_id", "role id", a.RoleID)
-		if err == nil && a.SecretIDWrapped {
-			c.body["secret_id"], err = r.unwrap(ctx, client)
-			break
-		}
 		set("secret_id", "secret id", a.SecretID)
 	case MethodKubernetes:
+		c.body["role"] = a.Role
 		set("jwt", "service account's token", cmp.Or(a.JWT, serviceAccountToken))
 	case MethodJWT:
+		if a.Role != "" {
+			c.body["role"] = a.Role
+		}
 		set("jwt", "JWT", a.JWT)
 	case MethodCert:
-		delete(c.body, "role")
 		if a.Role != "" {
 			c.body["name"] = a.Role
 		}
@@ -192,6 +213,11 @@ func (r *Resolver) credentials(ctx context.Context, client *api.Client) (c crede
 		if t.TLSClientConfig.GetClientCertificate == nil {
 			return c, errors.New("to log in to Vault with cert, set client_cert and client_key, or VAULT_CLIENT_CERT and VAULT_CLIENT_KEY")
 		}
+		var pair *tls.Certificate
+		if pair, err = t.TLSClientConfig.GetClientCertificate(nil); err != nil {
+			return c, err
+		}
+		sum.Write(pair.Certificate[0])
 		// It is shown when a connection begins, and may be a new one.
 		t.CloseIdleConnections()
 	case MethodUserpass:
@@ -203,8 +229,10 @@ func (r *Resolver) credentials(ctx context.Context, client *api.Client) (c crede
 			return c, errors.New("the user name for Vault holds a character that would change the path of the login, such as a slash")
 		}
 		c.path += "/" + name
+		fmt.Fprintf(sum, "%s\n", name)
 		set("password", "password", a.Password)
 	}
+	sum.Sum(c.sum[:0])
 	return c, err
 }
 

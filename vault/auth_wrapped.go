@@ -15,18 +15,14 @@ type unwrapped struct {
 	secretID string // "" if the request was cut off
 }
 
-// unwrap returns the secret id in the wrapping token that was delivered. One that
-// was unwrapped before is remembered.
+// unwrap returns the secret id in a wrapping token. One that was unwrapped before
+// is remembered.
 //
 // That the token can be used once shows whether somebody else used it. One that
 // used it and put another in its place shows by the path that the new one was
 // created at: only Vault itself wraps the reply of a role's secret-id
 // (https://developer.hashicorp.com/vault/docs/concepts/response-wrapping).
-func (r *Resolver) unwrap(ctx context.Context, client *api.Client) (string, error) {
-	token, err := r.local(ctx, "wrapped secret id", r.options.Auth.SecretID)
-	if err != nil {
-		return "", err
-	}
+func (r *Resolver) unwrap(ctx context.Context, client *api.Client, token string) (string, error) {
 	l := &r.logins
 	l.mu.Lock()
 	before := l.unwrapped

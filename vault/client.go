@@ -163,11 +163,19 @@ func checkAddress(address string) error {
 	return nil
 }
 
+// onceKey marks contexts of requests that are sent once.
+type onceKey struct{}
+
+// once returns a context for requests that the client does not repeat by itself:
+// a wrong secret id is a 500 for some versions of Vault and counts toward locking
+// the account, and a wrapping token works once.
+func once(ctx context.Context) context.Context { return context.WithValue(ctx, onceKey{}, true) }
+
 // checkRetry is Vault's own policy, but a sealed server does not unseal itself
 // while we wait: whoever needs the value tries again later.
 func checkRetry(ctx context.Context, resp *http.Response, err error) (bool, error) {
 	var moved *redirectError
-	if errors.As(err, &moved) || resp != nil && resp.StatusCode == http.StatusServiceUnavailable {
+	if errors.As(err, &moved) || resp != nil && resp.StatusCode == http.StatusServiceUnavailable || ctx.Value(onceKey{}) != nil {
 		return false, err
 	}
 	return api.DefaultRetryPolicy(ctx, resp, err)

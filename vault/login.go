@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,7 +29,7 @@ type logins struct {
 	secrets  []Secret   // what logins were made with, the latest last
 
 	unwrapped unwrapped // by AppRole with a wrapped secret id
-	refused   refusal   // why Vault refused the last login
+	refused   refusal   // of the last login that Vault refused
 	forced    time.Time // when the last login was given up because of a 403
 }
 
@@ -47,7 +48,9 @@ type session struct {
 	renewable bool
 	ended     chan struct{} // closed when it is no longer the current one
 
-	seen bool // the token could look itself up; guarded by logins.mu
+	// Guarded by logins.mu:
+	seen  bool      // the token could look itself up
+	until time.Time // when the token ends
 }
 
 // flight is a login under way. It goes on as long as somebody waits for it.
@@ -59,11 +62,11 @@ type flight struct {
 	err     error // of the last attempt
 }
 
-// refusal is an answer of Vault's that a repetition would not change. It is kept
-// for a while, since Vault locks accounts out that fail too often.
+// refusal is an answer of Vault's that a repetition would not change.
 type refusal struct {
 	err   error
-	count int // in a row
+	sum   [32]byte // of the credentials
+	count int      // in a row
 	until time.Time
 }
 
@@ -71,6 +74,11 @@ type refusal struct {
 const (
 	firstWait = 500 * time.Millisecond
 	mostWait  = 30 * time.Second
+
+	// Credentials that were refused are not shown again for a while, since Vault locks
+	// accounts that fail too often (five times, unless it was configured otherwise).
+	firstRefusal = 5 * time.Second
+	mostRefusal  = 5 * time.Minute
 
 	// forcedAgain bounds how often a 403 leads to a new login where the token may not
 	// look itself up, so that a lack of permission cannot be told from its end.
@@ -95,11 +103,6 @@ func (r *Resolver) login(ctx context.Context) (*api.Client, error) {
 		return s.client, nil
 	}
 	if l.flight == nil {
-		if l.refused.err != nil && time.Now().Before(l.refused.until) {
-			err := l.refused.err
-			l.mu.Unlock()
-			return nil, err
-		}
 		if l.ctx == nil {
 			l.ctx, l.cancel = context.WithCancel(context.Background())
 		}
@@ -183,19 +186,38 @@ func (r *Resolver) land(f *flight, s *session) {
 	l.flight = nil
 	f.session = s
 	close(f.done)
+	if s == nil {
+		return
+	}
+	l.current = s
+	if s.own {
+		l.sessions = append(slices.DeleteFunc(l.sessions, (*session).over), s)
+	}
+	l.running.Add(1)
+	go r.watch(s)
+}
+
+// refusedBefore returns why Vault refused the credentials a short time ago.
+func (l *logins) refusedBefore(sum [32]byte) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.refused.sum == sum && time.Now().Before(l.refused.until) {
+		return l.refused.err
+	}
+	return nil
+}
+
+// note keeps that Vault refused the credentials, or that it no longer does.
+func (l *logins) note(sum [32]byte, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	var failed *loginError
-	switch {
-	case s != nil:
-		l.refused = refusal{}
-		l.current = s
-		if s.own {
-			l.sessions = append(l.sessions, s)
-		}
-		l.running.Add(1)
-		go r.watch(s)
-	case errors.As(f.err, &failed) && failed.refused:
-		wait := min(firstWait<<min(l.refused.count, 10), mostWait)
-		l.refused = refusal{err: f.err, count: l.refused.count + 1, until: time.Now().Add(jitter(wait))}
+	if err == nil || l.refused.sum != sum {
+		l.refused = refusal{sum: sum}
+	}
+	if errors.As(err, &failed) && failed.refused {
+		wait := min(firstRefusal<<min(l.refused.count, 10), mostRefusal)
+		l.refused.err, l.refused.count, l.refused.until = err, l.refused.count+1, time.Now().Add(jitter(wait))
 	}
 }
 

@@ -12,6 +12,9 @@ import (
 	"github.com/hashicorp/vault/api"
 )
 
+// logging begins the errors of logins.
+const logging = "logging in with "
+
 // loginError is why there is no login. Its text is fit to be shown.
 type loginError struct {
 	text    string
@@ -55,7 +58,8 @@ func (r *Resolver) loginFailed(doing string, err error) *loginError {
 		return &loginError{passing: true, text: fmt.Sprintf("the Vault server at %s is sealed or not ready (503); unseal it", address)}
 	case code == http.StatusTooManyRequests:
 		return &loginError{passing: true, text: doing + ": Vault's rate limit is used up (429)"}
-	case code == http.StatusPreconditionFailed || code >= 500:
+	case code == http.StatusPreconditionFailed || code >= 500 && !(code == http.StatusInternalServerError && strings.HasPrefix(doing, logging)):
+		// To a login, Vault 1.14 answers 500 to a wrong secret id or password.
 		return &loginError{passing: true, text: fmt.Sprintf("%s: Vault failed (%d)%s", doing, code, reasons)}
 	case code == http.StatusNotFound:
 		return &loginError{refused: true, text: fmt.Sprintf("%s: there is no such auth method (404)%s; check vault.auth.mount and the namespace", doing, reasons)}
@@ -74,7 +78,8 @@ func (r *Resolver) noAnswer(doing string) *loginError {
 func (a Auth) advice() string {
 	switch a.Method {
 	case MethodAppRole:
-		return "check role_id, and whether the secret id is the role's and not expired, used up or destroyed; then deliver a new one"
+		return "check role_id, and whether the secret id is the role's and not expired, used up or destroyed; then deliver a new one. " +
+			"Too many failures lock the role out for a while"
 	case MethodKubernetes:
 		return "check that the role is bound to this pod's service account and namespace, and to the token's audience"
 	case MethodJWT:

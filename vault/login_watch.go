@@ -14,12 +14,13 @@ import (
 func (r *Resolver) watch(s *session) {
 	l := &r.logins
 	defer l.running.Done()
-	ctx := l.ctx
+	ctx := once(l.ctx)
 	from := time.Now()
 	if ttl, renewable, ok := r.lookUp(ctx, s); ok && !s.own {
 		s.ttl, s.renewable = ttl, renewable
 	}
 	ends := from.Add(s.ttl)
+	l.lives(s, ends)
 	if s.ttl <= 0 {
 		return // it never ends, or what it is cannot be known
 	}
@@ -54,6 +55,7 @@ func (r *Resolver) watch(s *session) {
 			failing = 0
 			ttl := time.Duration(renewed.Auth.LeaseDuration) * time.Second
 			ends = from.Add(ttl)
+			l.lives(s, ends)
 			s.renewable = renewed.Auth.Renewable
 			if ttl > most {
 				most, grace = ttl, graceOf(ttl)
@@ -78,6 +80,16 @@ func (r *Resolver) watch(s *session) {
 		event.Time("ends", ends).Msg("the token of the login to Vault is at its end; the next need makes a new login")
 	}
 }
+
+// lives notes until when a session's token is valid.
+func (l *logins) lives(s *session, until time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s.until = until
+}
+
+// over reports whether the token of a session has ended. logins.mu is held.
+func (s *session) over() bool { return s.ttl > 0 && !s.until.IsZero() && time.Now().After(s.until) }
 
 // graceOf returns how long before its end a token is given up. The randomness
 // keeps many firewalls from logging in at the same time.
