@@ -112,11 +112,23 @@ func (r *Resolver) latest(ctx context.Context, m mount, path string) (version in
 	}
 	var got struct {
 		Data struct {
-			Current int `json:"current_version"`
+			Current  int `json:"current_version"`
+			Versions map[string]struct {
+				DeletionTime string `json:"deletion_time"` // may lie ahead
+				Destroyed    bool   `json:"destroyed"`
+			} `json:"versions"`
 		} `json:"data"`
 	}
 	if err := unmarshal(body, &got); err != nil || got.Data.Current < 1 {
 		return 0, false, badReply(path)
+	}
+	switch meta := got.Data.Versions[strconv.Itoa(got.Data.Current)]; {
+	case meta.Destroyed:
+		return 0, false, fmt.Errorf("version %d of %s, the latest, was destroyed", got.Data.Current, path)
+	case meta.DeletionTime != "":
+		if when, err := time.Parse(time.RFC3339Nano, meta.DeletionTime); err != nil || when.Before(time.Now()) {
+			return 0, false, fmt.Errorf("version %d of %s, the latest, was deleted at %s", got.Data.Current, path, meta.DeletionTime)
+		}
 	}
 	return got.Data.Current, true, nil
 }

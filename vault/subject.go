@@ -35,6 +35,9 @@ func checkPlaceholders(body string) (wrong, suggestion string) {
 		if !ok {
 			return "", ""
 		}
+		if strings.HasSuffix(before, "$") {
+			return "holds ${ within a reference; a placeholder has no dollar sign", strings.Replace(body, "${", "{", 1)
+		}
 		name, after, ok := strings.Cut(after, "}")
 		if !ok || strings.Contains(name, "{") {
 			return "holds a brace within braces", ""
