@@ -23,7 +23,7 @@ type reading struct {
 	lease   *lease    // of a dynamic secret; otherwise nil
 	mount   mount     // of a path in Vault
 	version int       // in KV version 2
-	created time.Time // of that version
+	written time.Time // that version, or the file
 	next    time.Time // when it says that it changes; zero if it does not say
 }
 

@@ -186,7 +186,7 @@ func (r *Resolver) readAll(ctx context.Context, q *request, have map[place]*read
 // giveBack revokes the leases of readings that no Grant was made of.
 func giveBack(readings map[place]*reading) {
 	for _, one := range readings {
-		if one.lease != nil {
+		if one != nil && one.lease != nil {
 			one.lease.drop(nil)
 		}
 	}
@@ -198,8 +198,8 @@ func (r *Resolver) read(ctx context.Context, w want) (*reading, error) {
 	case SourceVault:
 		return r.readVault(ctx, w.place.path, w.params)
 	case SourceFile:
-		text, err := r.file(w.place.path)
-		return &reading{text: text, changes: polled}, err
+		text, written, err := r.file(w.place.path)
+		return &reading{text: text, written: written, changes: polled}, err
 	case SourceKeyring:
 		text, err := r.fromKeyring(ctx, w.place.path)
 		return &reading{text: text}, err

@@ -58,7 +58,7 @@ func (r *Resolver) readKV(ctx context.Context, m mount, path string, params map[
 		if err := unmarshal(data, &v2); err != nil {
 			return nil, badReply(path)
 		}
-		data, got.version, got.created = v2.Data, v2.Metadata.Version, v2.Metadata.Created
+		data, got.version, got.written = v2.Data, v2.Metadata.Version, v2.Metadata.Created
 	}
 	if fixed != 0 {
 		got.changes = never

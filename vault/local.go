@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // maxFile bounds the size in bytes of a file that a reference names.
@@ -19,11 +20,13 @@ func (r *Resolver) env(name string) (string, error) {
 	return value, nil
 }
 
-func (r *Resolver) file(path string) (string, error) {
+// file returns what a file holds, without the ends of lines at its end, and when it
+// was written.
+func (r *Resolver) file(path string) (text string, written time.Time, err error) {
 	if rest, ok := strings.CutPrefix(path, "~/"); ok {
 		home, err := os.UserHomeDir()
 		if err != nil {
-			return "", fmt.Errorf("finding the home folder: %w", err)
+			return "", time.Time{}, fmt.Errorf("finding the home folder: %w", err)
 		}
 		path = filepath.Join(home, rest)
 	}
@@ -33,24 +36,24 @@ func (r *Resolver) file(path string) (string, error) {
 	// Before it is opened, because opening a pipe could wait for ever.
 	info, err := os.Stat(path)
 	if err != nil {
-		return "", fmt.Errorf("reading the secret's file: %w", err)
+		return "", time.Time{}, fmt.Errorf("reading the secret's file: %w", err)
 	}
 	if !info.Mode().IsRegular() {
-		return "", fmt.Errorf("%s is not a file but a %s; name a file that holds the value and nothing else", path, describe(info.Mode()))
+		return "", time.Time{}, fmt.Errorf("%s is not a file but a %s; name a file that holds the value and nothing else", path, describe(info.Mode()))
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return "", fmt.Errorf("reading the secret's file: %w", err)
+		return "", time.Time{}, fmt.Errorf("reading the secret's file: %w", err)
 	}
 	defer f.Close()
 	content, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err != nil {
-		return "", fmt.Errorf("reading the secret's file: %w", err)
+		return "", time.Time{}, fmt.Errorf("reading the secret's file: %w", err)
 	}
 	if len(content) > maxFile {
-		return "", fmt.Errorf("%s is larger than %d KiB; name a file that holds the value and nothing else", path, maxFile>>10)
+		return "", time.Time{}, fmt.Errorf("%s is larger than %d KiB; name a file that holds the value and nothing else", path, maxFile>>10)
 	}
-	return strings.TrimRight(string(content), "\r\n"), nil
+	return strings.TrimRight(string(content), "\r\n"), info.ModTime(), nil
 }
 
 func describe(mode os.FileMode) string {

@@ -96,7 +96,7 @@ configuration file says.
 		// Without a command there is nothing to run: help, as a wrong use.
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			a.running = false
-			return errors.New("which command? One of run, serve, wrap, check, trust, test, explain, replay, tools, call, hook, demo, version, completion")
+			return errors.New("which command? One of run, serve, wrap, check, trust, test, explain, replay, tools, call, secrets, hook, demo, version, completion")
 		},
 		PersistentPreRun: func(*cobra.Command, []string) { a.running = true },
 	}
@@ -105,7 +105,7 @@ configuration file says.
 	flags.StringVar(&a.logLevel, "log-level", "", "what is logged: trace, debug, info, warn or error (default info, for commands that print a result warn)")
 	flags.StringVar(&a.logFile, "log-file", "", "append the log to `FILE` as JSON lines instead of writing it to standard error")
 	root.AddCommand(a.runCommand(), a.serveCommand(), a.wrapCommand(), a.checkCommand(), a.trustCommand(),
-		a.toolsCommand(), a.callCommand(), a.hookCommand(), a.demoCommand(), a.versionCommand(), a.testCommand(), a.explainCommand(), a.replayCommand())
+		a.toolsCommand(), a.callCommand(), a.hookCommand(), a.demoCommand(), a.versionCommand(), a.testCommand(), a.explainCommand(), a.replayCommand(), a.secretsCommand())
 	root.InitDefaultCompletionCmd()
 	for _, cmd := range root.Commands() {
 		if cmd.Name() == "completion" {

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mcpfirewall/mcpfirewall/internal/vaultserver"
+)
+
+const secretsConfig = `version: 1
+servers:
+  crm:
+    url: https://crm.example.com/mcp
+    headers:
+      Authorization: "Bearer ${vault:secret/crm#api_key}"
+      X-User: "${vault:secret/users/{user.subject}#token}"
+      X-Old: "${vault:secret/crm?version=1#api_key}"
+  db:
+    command: postgres-mcp
+    args: ["${vault:database/creds/reader#username}:${vault:database/creds/reader#password}"]
+    env:
+      KEY: "${file:key}"
+      GONE: "${env:NOT_SET}"
+      WRONG: "${vault:secret/crm#api_kee}"
+      PIN: "${env:PIN}"
+vault:
+  address: ADDRESS
+  auth: { method: token, token: "${env:VAULT_ACCESS}" }
+`
+
+func TestSecretsCheck(t *testing.T) {
+	srv, pg := vaultserver.Start(t), vaultserver.StartPostgres(t)
+	srv.Database(t, pg, map[string][2]time.Duration{"reader": {time.Hour, 24 * time.Hour}})
+	kv := srv.Client(t).KVv2("secret")
+	for path, key := range map[string]string{"crm": "api_key", "users/alice": "token"} {
+		for _, value := range []string{"s3cr3t-v4lue", "s3cr3t-v4lue-2"} {
+			if _, err := kv.Put(t.Context(), path, map[string]any{key: value}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	token := srv.Token(t, `
+		path "secret/data/*" { capabilities = ["read"] }
+		path "database/creds/*" { capabilities = ["read"] }
+		path "sys/leases/revoke" { capabilities = ["update"] }`)
+	h := newHome(t, "VAULT_ACCESS="+token, "PIN=123")
+	config := h.write(t, "config.yaml", strings.Replace(secretsConfig, "ADDRESS", srv.Addr, 1))
+	key := h.write(t, "key", "s3cr3t-v4lue\n")
+	old := time.Now().Add(-49 * time.Hour)
+	if err := os.Chtimes(key, old, old); err != nil {
+		t.Fatal(err)
+	}
+	times := regexp.MustCompile(`"20[0-9T:-]+Z"`)
+	for name, args := range map[string][]string{
+		"secrets.txt":         nil,
+		"secrets-subject.txt": {"--subject", "alice"},
+		"secrets-refused.txt": {"--subject", "../alice"},
+		"secrets.json":        {"--json"},
+	} {
+		got := h.run(t, "", append([]string{"secrets", "check", "--config", config}, args...)...)
+		if got.status != 1 || got.stderr != "" {
+			t.Errorf("%s: exit status %d, want 1, for a reference fails; standard error %q", name, got.status, got.stderr)
+		}
+		for _, hidden := range []string{"s3cr3t-v4lue", token, "v-token"} {
+			if strings.Contains(got.stdout, hidden) {
+				t.Errorf("%s: the output holds a secret", name)
+			}
+		}
+		out := strings.ReplaceAll(got.stdout, h.dir+string(filepath.Separator), "DIR/")
+		golden(t, name, times.ReplaceAllString(out, `"TIME"`))
+	}
+	n := "1"
+	for end := time.Now().Add(20 * time.Second); n != "0" && time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		var err error
+		if n, err = pg.Query("postgres", "", "SELECT count(*) FROM pg_roles WHERE rolname LIKE 'v-%'"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n != "0" {
+		t.Errorf("%s users are left in the database", n)
+	}
+
+	t.Run("all well", func(t *testing.T) {
+		config := h.write(t, "good.yaml", "version: 1\nservers: { a: { command: x, env: { K: \"${file:key}\" } } }\n")
+		if got := h.run(t, "", "secrets", "check", "--config", config); got.status != 0 {
+			t.Errorf("exit status %d: %s%s", got.status, got.stdout, got.stderr)
+		}
+	})
+	t.Run("wrong use", func(t *testing.T) {
+		if got := h.run(t, "", "secrets"); got.status != 2 || !strings.Contains(got.stderr, "secrets check") {
+			t.Errorf("exit status %d: %s", got.status, got.stderr)
+		}
+	})
+}
