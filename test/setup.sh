@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # setup.sh installs what the end-to-end tests drive: Node.js 22, the official conformance suite, real MCP servers and
-# clients from npm, the reference server of the Go SDK, and a real Vault server. It needs Go, Node.js with npm, and the
-# network the first time; what is there already is left alone, so that a second run takes less than a second.
+# clients from npm, the reference server of the Go SDK, a real Vault server, PostgreSQL and GNOME Keyring. It needs Go,
+# Node.js with npm, and the network the first time; what is there already is left alone, so that a second run takes less
+# than a second.
 #
 # Everything goes to $MCPFIREWALL_TESTDEPS (default: mcpfirewall-test in the user's cache folder), where the tests look
 # for it. A part that cannot be installed is said, the others are installed all the same, and the tests that need the
@@ -56,11 +57,24 @@ vault_part() {
   go run ./internal/vaultserver/build >&2
 }
 
+# What Debian has: a database for Vault's dynamic credentials, and a keychain. Only root can install it; elsewhere the
+# tests take what is installed.
+debian_part() { # debian_part PROGRAM PACKAGE...: installs the packages unless the program is there.
+  local program=$1
+  shift
+  command -v "$program" >/dev/null || compgen -G "/usr/lib/postgresql/*/bin/$program" >/dev/null && return
+  [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || { echo "setup: $program is not installed" >&2; return 1; }
+  echo "setup: apt-get install $*" >&2
+  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"; } >/dev/null
+}
+
 for dir in test/npm/*/; do
   part "npm $(basename "$dir")" npm_part "$(basename "$dir")"
 done
 part "reference server" go_part
 part "vault server" vault_part
+part "postgresql" debian_part initdb postgresql postgresql-client
+if [ "$(uname -s)" = Linux ]; then part "gnome keyring" debian_part gnome-keyring-daemon dbus gnome-keyring libsecret-tools; fi
 
 if [ ${#missing[@]} -gt 0 ]; then
   printf 'setup: MISSING: %s\n' "${missing[@]}" >&2

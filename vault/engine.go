@@ -128,7 +128,7 @@ func (r *Resolver) readVault(ctx context.Context, path string, params map[string
 		return nil, badReply(path)
 	}
 	out := &reading{fields: fields, mount: m, changes: never}
-	end := expiry(fields, asked)
+	end := expiry(fields, params, asked)
 	if got.LeaseID == "" && !end.IsZero() && !end.After(time.Now()) {
 		return nil, fmt.Errorf("what the engine %s (%s) gives at %s has ended already; compare the clocks of this machine and of Vault's", m.path, m.engine, path)
 	}

@@ -29,6 +29,8 @@ type lease struct {
 	client *api.Client // whose token it was made with, and ends with
 	id     string      // "" for a secret that ends without Vault keeping a lease
 
+	endless bool // it has no end but its revocation; set before it is shared
+
 	holders map[*Grant]struct{} // guarded by r.mu
 	stop    context.CancelFunc  // of its watch; nil before keep
 
@@ -70,13 +72,14 @@ func (r *Resolver) keep(l *lease) {
 	// for fetching a successor and for calls under way.
 	l.grace = l.ttl/10 + rand.N(l.ttl/10+1)
 	l.schedule()
+	l.endless = l.ttl == 0
 	ctx, stop := context.WithCancel(r.ctx)
 	l.stop = stop
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.leases[l] = struct{}{}
-	if r.closed {
-		return // Close, or whoever asked for it, revokes it
+	if r.closed || l.endless {
+		return // it is only to be revoked
 	}
 	r.tasks.Add(1)
 	go func() {
@@ -276,7 +279,7 @@ func (l *lease) drop(g *Grant) {
 	r.tasks.Add(1)
 	go func() {
 		defer r.tasks.Done()
-		for wait := time.Second; l.remaining() > 0; wait = min(2*wait, time.Minute) {
+		for wait := time.Second; l.endless || l.remaining() > 0; wait = min(2*wait, time.Minute) {
 			if l.revoke(r.ctx) {
 				return
 			}
@@ -329,9 +332,10 @@ func (r *Resolver) forget(l *lease) {
 }
 
 // expiry returns when a secret without a lease of Vault's ends by its own account:
-// certificates of PKI and SSH, tokens of identity/oidc, Google's. It is zero if the
-// secret says nothing.
-func expiry(fields map[string]jsontext.Value, asked time.Time) time.Time {
+// certificates of PKI, tokens of identity/oidc, Google's. Where it says nothing, as
+// for certificates of SSH, the ttl that was asked for counts; without that, the time
+// is zero.
+func expiry(fields map[string]jsontext.Value, params map[string][]string, asked time.Time) time.Time {
 	number := func(name string) int64 {
 		n, err := strconv.ParseInt(string(fields[name]), 10, 64)
 		if err != nil || n <= 0 {
@@ -353,6 +357,15 @@ func expiry(fields map[string]jsontext.Value, asked time.Time) time.Time {
 			if cert, err := x509.ParseCertificate(block.Bytes); err == nil {
 				return cert.NotAfter
 			}
+		}
+	}
+	if ttl := params["ttl"]; len(ttl) == 1 {
+		d, err := time.ParseDuration(ttl[0])
+		if n, errNumber := strconv.ParseInt(ttl[0], 10, 64); errNumber == nil {
+			d, err = seconds(n), nil
+		}
+		if err == nil && d > 0 {
+			return asked.Add(d)
 		}
 	}
 	return time.Time{}
