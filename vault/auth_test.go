@@ -320,8 +320,14 @@ func (s *stage) authority() string {
 	return string(content)
 }
 
-// clientCertificate writes a certificate that signs itself, and its key.
+// clientCertificate writes a certificate for a client, and its key.
 func clientCertificate(t *testing.T, dir, name string) (certFile, keyFile string) {
+	t.Helper()
+	return certificate(t, dir, name, func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} })
+}
+
+// certificate writes a certificate that signs itself, and its key.
+func certificate(t *testing.T, dir, name string, change func(*x509.Certificate)) (certFile, keyFile string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -333,8 +339,8 @@ func clientCertificate(t *testing.T, dir, name string) (certFile, keyFile string
 		NotBefore:    time.Now().Add(-time.Hour),
 		NotAfter:     time.Now().Add(time.Hour),
 		KeyUsage:     x509.KeyUsageDigitalSignature,
-		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	}
+	change(template)
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	if err != nil {
 		t.Fatal(err)

@@ -1,7 +1,6 @@
 package vault
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -117,15 +116,19 @@ func runHelper(ctx context.Context, path string) (string, error) {
 		// What it says could be the token.
 		return "", fmt.Errorf("the token helper of Vault's command line, %s, failed: %w; try `%[1]s get`, or log in anew with `vault login`", path, err)
 	}
-	return strings.TrimSpace(out.String()), nil
+	return strings.TrimSpace(string(out.kept)), nil
 }
 
-// capped keeps what a file of maxFile bytes could hold, and fails beyond.
-type capped struct{ bytes.Buffer }
+// capped keeps what a file of maxFile bytes could hold, and fails beyond. It does
+// not embed its buffer, whose ReadFrom would go round the limit.
+type capped struct{ kept []byte }
+
+var errOutput = fmt.Errorf("its output is larger than %d KiB", maxFile>>10)
 
 func (c *capped) Write(p []byte) (int, error) {
-	if c.Len()+len(p) > maxFile {
-		return 0, errors.New("its output is too large")
+	if len(c.kept)+len(p) > maxFile {
+		return 0, errOutput
 	}
-	return c.Buffer.Write(p)
+	c.kept = append(c.kept, p...)
+	return len(p), nil
 }

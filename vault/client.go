@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -75,6 +76,7 @@ func (r *Resolver) newBase() (*base, error) {
 	// With VAULT_WRAP_TTL every reply would be a wrapping token instead of the value.
 	client.SetWrappingLookupFunc(func(string, string) string { return "" })
 	client.ClearToken() // VAULT_TOKEN is not for other methods than token
+	r.knowEnvironment(client)
 	return &base{client, transport}, nil
 }
 
@@ -119,6 +121,28 @@ func (r *Resolver) configureTLS(config *api.Config) error {
 	t.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return load() }
 	return nil
 }
+
+// knowEnvironment lets the redactor know the secrets in variables that are not
+// meant for them alone.
+func (r *Resolver) knowEnvironment(client *api.Client) {
+	for _, name := range []string{api.EnvHTTPProxy, api.EnvVaultProxyAddr} {
+		if u, err := url.Parse(os.Getenv(name)); err == nil && u.User != nil {
+			if password, ok := u.User.Password(); ok {
+				r.logins.know("env:"+name, password)
+			}
+		}
+	}
+	for name, values := range client.Headers() {
+		if secretHeader.MatchString(name) && !strings.HasPrefix(name, "X-Vault-") {
+			for _, value := range values {
+				r.logins.know("env:"+api.EnvVaultHeaders, value)
+			}
+		}
+	}
+}
+
+// secretHeader matches the names of headers that prove who somebody is.
+var secretHeader = regexp.MustCompile(`(?i)auth|cookie|token|key|secret|passw`)
 
 // checkEnvironment finds the variables that the client's library would complain
 // about without their name, or with their value.

@@ -300,14 +300,17 @@ func (r *Resolver) logout(ctx context.Context) {
 	l := &r.logins
 	l.mu.Lock()
 	l.closed = true
-	current, sessions, cancel := l.current, l.sessions, l.cancel
-	l.sessions = nil
+	cancel := l.cancel
 	l.mu.Unlock()
 	if cancel == nil {
 		return
 	}
 	cancel()
-	l.running.Wait()
+	l.running.Wait() // a login under way may still have succeeded
+	l.mu.Lock()
+	current, sessions := l.current, l.sessions
+	l.sessions = nil
+	l.mu.Unlock()
 	if current != nil {
 		l.end(current)
 	}

@@ -79,7 +79,18 @@ vault:
   address: https://vault.example.com
   namespace: team
   ca_cert: ~/ca.pem
-  auth: { token: "${file:~/token}" }
+  ca_path: ca
+  client_cert: c.pem
+  client_key: k.pem
+  tls_server_name: vault.internal
+  auth:
+    method: approle
+    mount: team/approle
+    namespace: admin
+    role: app
+    role_id: "${env:ROLE}"
+    secret_id: "${file:~/id}"
+    secret_id_wrapped: true
 state: { path: ~/st }
 listen: { address: "[::1]:0", hosts: [a.example.com], origins: ["https://a.example.com:8443"], max_request: 1KiB, shutdown_grace: 0s }
 `)
@@ -123,7 +134,12 @@ listen: { address: "[::1]:0", hosts: [a.example.com], origins: ["https://a.examp
 			Address:   "https://vault.example.com",
 			Namespace: "team",
 			CACert:    filepath.Join(dir, "ca.pem"),
-			Auth:      VaultAuth{Method: "token", Token: "${file:~/token}"},
+			CAPath:    filepath.Join(dir, "ca"), ClientCert: filepath.Join(dir, "c.pem"), ClientKey: filepath.Join(dir, "k.pem"),
+			TLSServerName: "vault.internal",
+			Auth: VaultAuth{
+				Method: "approle", Mount: "team/approle", Namespace: "admin", Role: "app",
+				RoleID: "${env:ROLE}", SecretID: "${file:~/id}", SecretIDWrapped: true,
+			},
 		},
 		Audit: Audit{File: filepath.Join(dir, "st", "audit.jsonl")},
 		State: State{Path: filepath.Join(dir, "st")},
