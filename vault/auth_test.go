@@ -375,3 +375,33 @@ func TestAuthCheck(t *testing.T) {
 		}
 	}
 }
+
+func TestCheckWrapped(t *testing.T) {
+	for _, c := range []struct {
+		mount, role, namespace, path string
+		ok                           bool
+	}{
+		{"", "", "", "auth/approle/role/app/secret-id", true},
+		{"", "app", "", "auth/approle/role/app/secret-id", true},
+		{"team/x", "app", "", "auth/team/x/role/app/secret-id", true},
+		{"", "app", "a/b/", "a/b/auth/approle/role/app/secret-id", true},
+		{"", "app", "a/b", "auth/approle/role/app/secret-id", true},
+		{"", "app", "", "auth/approle/role/other/secret-id", false},
+		{"", "", "", "auth/other/role/app/secret-id", false},
+		{"", "", "", "b/auth/approle/role/app/secret-id", false},
+		{"", "", "b", "c/auth/approle/role/app/secret-id", false},
+		{"", "", "", "auth/approle/role/a/b/secret-id", false},
+		{"", "", "", "auth/approle/role//secret-id", false},
+		{"", "", "", "auth/approle/role/app/secret-id/lookup", false},
+		{"", "", "", "auth/approle/role/app/custom-secret-id", false},
+		{"", "", "", "auth/approle/role/app/role-id", false},
+		{"", "", "", "sys/wrapping/wrap", false},
+		{"", "", "", "cubbyhole/auth/approle/role/app/secret-id", false},
+		{"", "", "", "", false},
+	} {
+		a := Auth{Method: MethodAppRole, Mount: c.mount, Role: c.role}
+		if err := a.checkWrapped(c.path, c.namespace); (err == nil) != c.ok {
+			t.Errorf("%+v: %v", c, err)
+		}
+	}
+}

@@ -143,10 +143,26 @@ func TestRevoked(t *testing.T) {
 		s.waitFor("the old login's end", r.loginEnded(client))
 	}
 
+	// Many notice at once, and there is one new login.
+	before := g.count("/login")
+	s.revoke(s.client(r).Token())
+	var all sync.WaitGroup
+	for range 20 {
+		all.Go(func() {
+			if value, _, err := r.Expand(t.Context(), stageRef); err != nil || value != stageValue {
+				t.Errorf("Expand = %q, %v", value, err)
+			}
+		})
+	}
+	all.Wait()
+	if n := g.count("/login") - before; n != 1 {
+		t.Errorf("%d logins, want 1", n)
+	}
+
 	// Without the right to look itself up, a token that was revoked cannot be told
 	// from one that may not read, and one new login has to tell.
 	blind := s.resolver(s.appRole("blind", map[string]any{"token_no_default_policy": true}), Options{Address: g.URL})
-	before := g.count("/login")
+	before = g.count("/login")
 	s.revoke(s.client(blind).Token())
 	s.works(blind)
 	s.revoke(s.client(blind).Token())
