@@ -88,6 +88,13 @@ func (a Auth) check() error {
 	if err != nil {
 		return err
 	}
+	for what, text := range map[string]string{
+		"role_id": a.RoleID, "secret_id": a.SecretID, "jwt": a.JWT, "username": a.Username, "password": a.Password,
+	} {
+		if err := parseLocal(what, text); err != nil {
+			return err
+		}
+	}
 	if a.Mount != "" && checkVaultPath("auth/"+a.Mount) != "" {
 		return fmt.Errorf("the mount of the auth method, %q, must be a path such as %s or team/%[2]s", a.Mount, cmp.Or(a.Method, MethodToken))
 	}
@@ -239,14 +246,8 @@ func (r *Resolver) credentials(ctx context.Context) (c credentials, err error) {
 // local resolves a text that may hold references to anything but Vault, and lets
 // the redactor know its values.
 func (r *Resolver) local(ctx context.Context, what, text string) (string, error) {
-	parts, err := Parse(text)
-	if err != nil {
-		return "", fmt.Errorf("reading the %s for Vault: %w", what, err)
-	}
-	for _, part := range parts {
-		if part.Ref != nil && part.Ref.Source == SourceVault {
-			return "", fmt.Errorf("the %s for Vault cannot come out of Vault: use ${env:NAME} or ${file:PATH}", what)
-		}
+	if err := parseLocal(what, text); err != nil {
+		return "", err
 	}
 	value, secrets, err := r.Expand(ctx, text)
 	if err != nil {
@@ -260,6 +261,20 @@ func (r *Resolver) local(ctx context.Context, what, text string) (string, error)
 		r.logins.know("vault login", value)
 	}
 	return value, nil
+}
+
+// parseLocal checks a text that may hold references to anything but Vault.
+func parseLocal(what, text string) error {
+	parts, err := Parse(text)
+	if err != nil {
+		return fmt.Errorf("reading the %s for Vault: %w", what, err)
+	}
+	for _, part := range parts {
+		if part.Ref != nil && part.Ref.Source == SourceVault {
+			return fmt.Errorf("the %s for Vault cannot come out of Vault: use ${env:NAME} or ${file:PATH}", what)
+		}
+	}
+	return nil
 }
 
 // mostKnown bounds the secrets of logins that are remembered. What a login sent

@@ -17,7 +17,8 @@ import (
 
 // givenToken returns the token of the method token: the configuration's, then
 // VAULT_TOKEN, then what `vault login` left with the token helper. It is looked
-// for again at each login, since another process may renew what it finds.
+// for again at each login, since another process may renew what it finds. There is
+// none for an agent that logs in by itself.
 func (r *Resolver) givenToken(ctx context.Context) (string, error) {
 	if r.options.Token != "" {
 		return r.local(ctx, "token", r.options.Token)
@@ -28,6 +29,9 @@ func (r *Resolver) givenToken(ctx context.Context) (string, error) {
 		if token, err = helperToken(ctx); err != nil {
 			return "", err
 		}
+	}
+	if token == "" && r.options.Address == "" && os.Getenv(api.EnvVaultAgentAddr) != "" {
+		return "", nil // the agent adds its own
 	}
 	if token == "" {
 		return "", errors.New("there is no token for Vault; set VAULT_TOKEN, or log in with `vault login`, which writes ~/.vault-token")

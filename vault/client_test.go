@@ -59,6 +59,23 @@ func TestVariables(t *testing.T) {
 		defer r.Close(t.Context())
 		wantValue(t, r, stageRef, stageValue)
 	})
+	t.Run("VAULT_AGENT_ADDR without a token", func(t *testing.T) {
+		agent := newGate(t, s.Addr)
+		agent.set(func(w http.ResponseWriter, req *http.Request, pass func(http.ResponseWriter)) {
+			if req.Header.Get("X-Vault-Token") == "" {
+				req.Header.Set("X-Vault-Token", s.RootToken)
+			}
+			pass(w)
+		})
+		t.Setenv("VAULT_AGENT_ADDR", agent.URL)
+		r := resolver(t, Options{})
+		wantValue(t, r, stageRef, stageValue)
+		r.Close(t.Context())
+		if n := agent.count("-self"); n != 0 {
+			t.Errorf("%d requests about the agent's own token", n)
+		}
+		s.fails(s.resolver(Auth{}, Options{}), "there is no token") // at another address
+	})
 	t.Run("VAULT_TOKEN is for the method token only", func(t *testing.T) {
 		t.Setenv("VAULT_TOKEN", s.RootToken)
 		s.works(s.resolver(Auth{}, Options{}))
@@ -306,6 +323,7 @@ func TestRecorded(t *testing.T) {
 		"empty token":             {200, `{"auth":{"client_token":"","lease_duration":60,"renewable":true}}`, []string{"an empty token"}},
 		"no JSON":                 {200, `<html>hvs.recorded-token-of-the-login`, []string{"not one of Vault's"}},
 		"no JSON in an error":     {400, `<html>` + secretID, []string{"refuses it (400);"}},
+		"it paints":               {400, `{"errors":["\u001b[31mred\u202e\u0000"]}`, []string{": \ufffd[31mred\ufffd\ufffd;"}},
 		"it repeats what was sent": {400, `{"errors":["cannot use \"` + secretID + `\" of ` + secretID[:20] + ` or x` + secretID[8:] + `y"]}`,
 			[]string{`cannot use "(secret)" of (secret) or x(secret)y;`}},
 	} {

@@ -193,8 +193,10 @@ func (r *Resolver) land(f *flight, s *session) {
 	if s.own {
 		l.sessions = append(slices.DeleteFunc(l.sessions, (*session).over), s)
 	}
-	l.running.Add(1)
-	go r.watch(s)
+	if s.client.Token() != "" {
+		l.running.Add(1)
+		go r.watch(s)
+	}
 }
 
 // refusedBefore returns why Vault refused the credentials a short time ago.

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/hashicorp/vault/api"
 )
@@ -118,6 +120,12 @@ func (r *Resolver) reasons(err error) string {
 func (r *Resolver) hide(text string) string {
 	const most = 4096 // looked at
 	text = strings.Join(strings.Fields(text[:min(len(text), most)]), " ")
+	text = strings.Map(func(c rune) rune {
+		if !unicode.IsPrint(c) {
+			return utf8.RuneError
+		}
+		return c
+	}, text)
 	for _, s := range r.loginSecrets() {
 		text = withoutParts(text, s.Value)
 	}

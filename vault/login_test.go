@@ -58,12 +58,12 @@ func (s *stage) waitFor(what string, done <-chan struct{}) {
 func TestRenewal(t *testing.T) {
 	s := newStage(t, vaultserver.Start)
 	g := newGate(t, s.Addr)
-	const ttl, most = 2 * time.Second, 5 * time.Second
+	const ttl, most = 3 * time.Second, 7 * time.Second
 	r := s.resolver(s.appRole("app", map[string]any{"token_ttl": ttl.String(), "token_max_ttl": most.String()}), Options{Address: g.URL})
 	start := time.Now()
 	first := s.client(r)
 	s.waitFor("the end of the token", r.loginEnded(first))
-	if took := time.Since(start); took < ttl+time.Second || took > most {
+	if took := time.Since(start); took < ttl+time.Second || took > most+2*time.Second { // two for a slow machine
 		t.Errorf("the login was given up after %v; its token has a TTL of %v and ends after %v", took, ttl, most)
 	}
 	if n := g.count("renew-self"); n < 2 {
@@ -81,7 +81,7 @@ func TestRenewal(t *testing.T) {
 // TestGivenToken renews a token that was given, and never revokes it.
 func TestGivenToken(t *testing.T) {
 	s := newStage(t, vaultserver.Start)
-	made, err := s.root.Auth().Token().Create(&api.TokenCreateRequest{Policies: []string{"default", "app"}, TTL: "2s", Period: "2s"})
+	made, err := s.root.Auth().Token().Create(&api.TokenCreateRequest{Policies: []string{"default", "app"}, Period: "3s"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,9 +90,9 @@ func TestGivenToken(t *testing.T) {
 	r := s.resolver(Auth{}, Options{Token: s.file(token)})
 	start := time.Now()
 	s.works(r)
-	s.log.wait(t, "renewed", 3)
-	if took := time.Since(start); took < 2*time.Second {
-		t.Errorf("renewed 3 times after %v", took)
+	s.log.wait(t, "renewed", 2)
+	if took := time.Since(start); took < 3*time.Second {
+		t.Errorf("renewed twice after %v", took)
 	}
 	s.works(r)
 	r.Close(t.Context())
@@ -304,7 +304,7 @@ func TestCutInRenewal(t *testing.T) {
 			pass(w)
 		}
 	})
-	r := s.resolver(s.appRole("app", map[string]any{"token_ttl": "3s"}), Options{Address: g.URL})
+	r := s.resolver(s.appRole("app", map[string]any{"token_ttl": "4s"}), Options{Address: g.URL})
 	client := s.client(r)
 	s.log.wait(t, `"message":"login to Vault renewed"`, 2)
 	if s.client(r) != client || s.ended(client.Token()) {
