@@ -26,7 +26,7 @@ import (
 type lease struct {
 	r      *Resolver
 	path   string
-	client *api.Client // whose token it was made with, and ends with
+	client *api.Client // whose token it was made with, and ends with; of watch after keep
 	id     string      // "" for a secret that ends without Vault keeping a lease
 
 	endless bool // it has no end but its revocation; set before it is shared
@@ -128,8 +128,13 @@ func (l *lease) watch(ctx context.Context) {
 				return
 			case <-loginEnded:
 				_ = l.renew(ctx) // the lease may be gone already, which only this can tell
-				l.end(ctx, "the login that it was made with has ended", false)
-				return
+				if l.isDue() {
+					return
+				}
+				if loginEnded = l.sameLogin(ctx); loginEnded == nil {
+					l.end(ctx, "the login that it was made with has ended", false)
+					return
+				}
 			case <-time.After(min(wait, nap)):
 			}
 			continue
@@ -142,6 +147,20 @@ func (l *lease) watch(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// sameLogin returns when the login that followed the lease's ends, if it has the same
+// token, as where there is no other; a new lease would end no later then. Otherwise
+// it returns nil.
+func (l *lease) sameLogin(ctx context.Context) (ended <-chan struct{}) {
+	bound, cancel := context.WithTimeout(ctx, l.r.options.Timeout)
+	defer cancel()
+	client, err := l.r.login(bound)
+	if err != nil || client.Token() != l.client.Token() {
+		return nil
+	}
+	l.client = client
+	return l.r.loginEnded(client)
 }
 
 // renew asks Vault for more time, and settles when to ask again.

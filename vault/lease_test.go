@@ -333,6 +333,24 @@ func TestLease(t *testing.T) {
 			}
 		})
 
+		t.Run("the login ends and there is no other", func(t *testing.T) {
+			t.Parallel()
+			created, err := d.Client(t).Logical().Write("auth/token/create", map[string]any{"policies": []string{"root"}, "ttl": "10s", "explicit_max_ttl": "10s"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			r, log := d.resolver(t, Options{Token: created.Auth.ClientToken})
+			g := acquire(t, r, creds("long")...)
+			log.wait(t, "the token of the login to Vault is at its end", 1)
+			log.wait(t, "secret renewed", 1) // which shows that the lease is still there
+			ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+			defer cancel()
+			// A new lease would end with the same token.
+			if _, err := g.Next(ctx); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("Next: %v", err)
+			}
+		})
+
 		t.Run("network cut in mid-renewal", func(t *testing.T) {
 			t.Parallel()
 			var cut atomic.Bool

@@ -25,6 +25,7 @@ func (a *app) secretsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "secrets",
 		Short:   "Look at the secrets that the configuration refers to",
+		Long:    "secrets looks at the references of the configuration, such as ${vault:secret/github#token}.",
 		Example: "  mcpfirewall secrets check",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/mcpfirewall/mcpfirewall/internal/vaultserver"
+	"github.com/mcpfirewall/mcpfirewall/vault"
 )
 
 const secretsConfig = `version: 1
@@ -95,4 +96,40 @@ func TestSecretsCheck(t *testing.T) {
 			t.Errorf("exit status %d: %s", got.status, got.stderr)
 		}
 	})
+}
+
+// TestSecretsPage tries what docs/secrets.md shows.
+func TestSecretsPage(t *testing.T) {
+	page := read(t, filepath.Join("..", "..", "docs", "secrets.md"))
+	h := newHome(t, "CRM_TOKEN=correct-horse-battery")
+	token := h.write(t, "token", "correct-horse-battery")
+	for _, text := range blocks(page, "yaml") {
+		text = "version: 1\n" + strings.ReplaceAll(text, "/run/secrets/vault-token", filepath.ToSlash(token))
+		if got := h.run(t, "", "check", "--config", h.write(t, "config.yaml", text)); got.status != 0 || strings.Contains(got.stdout, "warning") {
+			t.Errorf("check says of\n%s\n%s%s", text, got.stdout, got.stderr)
+		}
+	}
+	for _, text := range blocks(page, "sh") {
+		for line := range strings.Lines(text) {
+			use(t, "docs/secrets.md", shellWords(line)[1:])
+		}
+	}
+	tried := 0
+	for _, m := range regexp.MustCompile("`(\\$\\{[^`]+\\})`").FindAllStringSubmatch(page, -1) {
+		tried++
+		if _, err := vault.Parse(m[1]); err != nil {
+			t.Errorf("%s: %v", m[1], err)
+		}
+	}
+	if tried < 8 {
+		t.Errorf("%d references found", tried)
+	}
+	printed := read(t, filepath.Join("testdata", "secrets.txt"))
+	for _, text := range blocks(page, "text") {
+		for line := range strings.Lines(text) {
+			if !strings.Contains(printed, line) {
+				t.Errorf("secrets check does not print\n%s", line)
+			}
+		}
+	}
 }
