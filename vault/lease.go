@@ -167,7 +167,9 @@ func (l *lease) sameLogin(ctx context.Context) (ended <-chan struct{}) {
 func (l *lease) renew(ctx context.Context) error {
 	log := l.r.options.Log
 	asked := time.Now()
-	left := l.remaining()
+	l.mu.Lock()
+	left := l.left() - l.grace
+	l.mu.Unlock()
 	// Without the limit a Vault that does not answer would hide the lease's end.
 	bound, cancel := context.WithTimeout(ctx, min(l.r.options.Timeout, max(left, time.Second)))
 	defer cancel()

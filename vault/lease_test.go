@@ -333,6 +333,33 @@ func TestLease(t *testing.T) {
 			}
 		})
 
+		t.Run("no answer in mid-renewal", func(t *testing.T) {
+			t.Parallel()
+			var hangs atomic.Bool
+			through := passing(t, d.Addr)
+			front := serve(t, func(w http.ResponseWriter, req *http.Request) {
+				if hangs.Load() {
+					io.Copy(io.Discard, req.Body) // only then the end of the connection is noticed
+					<-req.Context().Done()
+					return
+				}
+				through.ServeHTTP(w, req)
+			})
+			r, log := d.resolver(t, Options{Address: front})
+			g := acquire(t, r, creds("while")...)
+			hangs.Store(true)
+			log.wait(t, "no answer", 1)
+			before := time.Now()
+			if _, err := g.Next(t.Context()); !errors.Is(err, ErrExpired) {
+				t.Errorf("Next: %v", err)
+			}
+			if took := time.Since(before); took > 6*time.Second {
+				t.Errorf("the end of a lease of 10 seconds was noticed %v after a renewal of it", took)
+			}
+			hangs.Store(false)
+			next(t, g)
+		})
+
 		t.Run("the login ends and there is no other", func(t *testing.T) {
 			t.Parallel()
 			created, err := d.Client(t).Logical().Write("auth/token/create", map[string]any{"policies": []string{"root"}, "ttl": "10s", "explicit_max_ttl": "10s"})
