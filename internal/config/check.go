@@ -34,7 +34,7 @@ type check struct {
 var reference = regexp.MustCompile(`\$\{(vault|env|file|keyring):`)
 
 // refHomes says where references are resolved.
-const refHomes = "in args, env, url and headers of a server and under vault.auth only"
+const refHomes = "in args, env, url, headers and inject of a server and under vault.auth only"
 
 var checks = map[string]check{
 	"server":   {test: checkServerName, pattern: `^[a-z0-9-]{1,64}$`},

@@ -81,7 +81,7 @@ const (
 
 // Server is one MCP server behind the firewall. Exactly one of Command and URL
 // is set. References such as ${vault:secret/github#token} stand as written in
-// Args, Env, URL and Headers.
+// Args, Env, URL, Headers and Inject.
 type Server struct {
 	Name string // the key under servers
 
@@ -103,6 +103,8 @@ type Server struct {
 	Arguments        Arguments     `key:"arguments" default:"declared" check:"pattern"`
 	MaxMessage       int64         `key:"max_message" as:"size" default:"32MiB" min:"1KiB" max:"1GiB"` // bytes
 	Protocol         string        `key:"protocol" enum:"auto,modern,legacy" default:"auto"`
+
+	Inject []Injection `key:"inject" check:"value" opt:"ref,secret"` // sorted by tool and argument
 }
 
 // Arguments says which tools of a server take arguments that their schema does

@@ -66,6 +66,7 @@ servers:
     args: [--root, ~/x, "${file:/run/x}"]
     env: { http_proxy: a, HTTP_PROXYX: "" }
     cwd: sub/../work
+    inject: { key: "${vault:secret/files#key}", "write_*": { tenant: acme, Key: "${vault:users/{user.subject}#key}" } }
     arguments: ["search_*"]
     max_message: 4MB
 tools: { default: ask, allow: ["a.*"], ask: ["b.*"], deny: ["c.*"] }
@@ -109,6 +110,11 @@ listen: { address: "[::1]:0", hosts: [a.example.com], origins: ["https://a.examp
 			Arguments:   Arguments{OpenTools: []string{"search_*"}},
 			MaxMessage:  4_000_000,
 			Protocol:    "auto",
+			Inject: []Injection{
+				{Argument: "key", Text: "${vault:secret/files#key}"},
+				{Tool: "write_*", Argument: "Key", Text: "${vault:users/{user.subject}#key}"},
+				{Tool: "write_*", Argument: "tenant", Text: "acme"},
+			},
 		}, {
 			Name:       "web",
 			URL:        "https://${env:HOST}/mcp",

@@ -256,6 +256,10 @@ func (d *decoder) value(f field, e entry, v reflect.Value, path string) {
 		if d.want(n, yaml.MappingNode, path) {
 			v.Set(reflect.ValueOf(d.inputs(f, n, path)))
 		}
+	case kindInject:
+		if d.want(n, yaml.MappingNode, path) {
+			v.Set(reflect.ValueOf(d.injections(f, n, path)))
+		}
 	case kindJSON:
 		if raw, ok := d.json(nil, n, path); ok {
 			v.SetBytes(raw)

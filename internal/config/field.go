@@ -30,6 +30,7 @@ const (
 	kindPeriod                    // Period
 	kindLabel                     // []LabelPattern
 	kindInputs                    // []Input: a mapping of name to JSON Schema
+	kindInject                    // []Injection: a mapping of argument to text, or of tool pattern to such a mapping
 	kindJSON                      // jsontext.Value: anything, as JSON
 	kindSection                   // a struct or a pointer to one
 	kindSections                  // []Rule and the like: a list of mappings
@@ -61,6 +62,7 @@ var (
 	periodType    = reflect.TypeFor[Period]()
 	labelType     = reflect.TypeFor[[]LabelPattern]()
 	inputsType    = reflect.TypeFor[[]Input]()
+	injectType    = reflect.TypeFor[[]Injection]()
 	jsonType      = reflect.TypeFor[jsontext.Value]()
 	fieldCache    sync.Map // reflect.Type to []field
 )
@@ -126,6 +128,8 @@ func kindOf(t reflect.Type, f field) (kind, reflect.Type) {
 		return kindLabel, nil
 	case t == inputsType:
 		return kindInputs, nil
+	case t == injectType:
+		return kindInject, nil
 	case t == jsonType:
 		return kindJSON, nil
 	case f.as == "size":

@@ -47,6 +47,7 @@ var docs = map[string]keyDoc{
 	"Server.shared":            {text: "Whether all sessions of `mcpfirewall serve` use one connection to this server. Otherwise each has its own.", example: "true"},
 	"Server.arguments":         {text: "What happens to an argument that a tool's schema does not declare. `declared`: the call is refused. `open`: it is passed on. A list of patterns over tool names: it is passed on for these tools.", example: "[\"search_*\"]"},
 	"Server.max_message":       {text: "The largest message that is read from this server.", example: "8MiB"},
+	"Server.inject":            {text: "Arguments that the firewall adds to calls, such as a credential: the agent does not see them in the tools' schemas and cannot set them, and no rule, approval or record holds them. An argument stands for every tool that declares it at the top level of its schema; under a pattern over tool names, for the tools that match it only, where it wins. May hold references. See [credentials.md](credentials.md).", example: "{ api_key: \"${vault:secret/search#key}\", \"admin_*\": { api_key: \"${vault:secret/search#admin_key}\" } }"},
 	"Server.protocol":          {text: "Which protocol era the server is spoken to in. `modern`: 2026-07-28 and later. `legacy`: up to 2025-11-25. `auto`: `modern` is tried first; naming the era saves the attempt with servers that never answer it.", example: "legacy"},
 
 	"Patterns.default": {text: "What holds where no pattern matches.", example: "ask"},

@@ -123,6 +123,9 @@ func (d *decoder) validateServer(s *Server) {
 			d.failNode(p.key, "", "%s makes sense only with %s", join(path, f.key), f.with)
 		}
 	}
+	if s.Shared && s.PerPrincipal() {
+		d.failNode(d.cfg.nodes[join(path, "shared")].key, "", "%s cannot be shared: a reference of it holds {user.subject}, so each user needs a connection of their own; remove the key shared", path)
+	}
 	if s.URL != "" && s.Transport == "" {
 		s.Transport = "http"
 	}

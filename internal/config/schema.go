@@ -147,6 +147,14 @@ func schemaOfValue(f field) members {
 			{"propertyNames", members{{"pattern", c.pattern}}},
 			{"additionalProperties", members{{"type", "object"}}},
 		}
+	case kindInject:
+		return members{
+			{"type", "object"},
+			{"additionalProperties", members{{"anyOf", []members{
+				{{"type", "string"}},
+				{{"type", "object"}, {"additionalProperties", members{{"type", "string"}}}},
+			}}}},
+		}
 	case kindTexts, kindLabel:
 		return list
 	case kindTextMap:

@@ -199,7 +199,8 @@ func outsideReferences(text string) []span {
 			spans = append(spans, span{at, at + i})
 		}
 		at += i
-		if end := strings.IndexAny(text[at:], "} \t\n"); end >= 0 {
+		rest := strings.ReplaceAll(text[at:], userSubject, strings.Repeat("_", len(userSubject)))
+		if end := strings.IndexAny(rest, "} \t\n"); end >= 0 {
 			at += end + 1
 		} else {
 			at = len(text)
