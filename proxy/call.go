@@ -202,7 +202,7 @@ func (k *call) find() error {
 			k.c = nil
 			return nil
 		}
-		if k.c, k.link = found, l; found.conn == l.conn && l == found.conn.up() {
+		if k.c, k.link = found, l; found.conn == l.conn && (found.link == nil || found.link == l) && l == found.conn.up() {
 			return nil
 		}
 	}
@@ -218,7 +218,13 @@ func (k *call) validate() error {
 		return errors.New("results of this tool are judged before they are passed on, so it cannot run as a task: call it without one")
 	}
 	if k.sent = k.args; k.c.narrow == nil {
-		return k.c.input.CheckParsed(k.args, k.c.open)
+		if err := k.c.forges(k.sent); err != nil {
+			return err
+		}
+		if err := k.c.input.CheckParsed(k.args, k.c.open); err != nil {
+			return err
+		}
+		return k.checkComplete()
 	}
 	if err := k.c.input.CheckParsed(k.args, false); err != nil {
 		return err
@@ -231,7 +237,13 @@ func (k *call) validate() error {
 	if k.sent, err = k.c.narrow.Arguments(args); err != nil {
 		return err
 	}
-	return k.c.broad.Check(k.sent, policy.TakesUndeclared(k.c.conn.cfg.Arguments, k.c.name))
+	if err := k.c.forges(k.sent); err != nil {
+		return err
+	}
+	if err := k.c.broad.Check(k.sent, policy.TakesUndeclared(k.c.conn.cfg.Arguments, k.c.name)); err != nil {
+		return err
+	}
+	return k.checkComplete()
 }
 
 // decide asks the policy, and a person where the policy says so. waited says that a person
@@ -358,12 +370,18 @@ func (k *call) perform() answer {
 				return k.outcome(a, 0, nil)
 			}
 			k.chain.parked = nil
-			up = p.up
+			up, k.link = p.up, p.up.link
 		} else {
 			if k.leave() {
 				return answer{}
 			}
-			up = k.link.prepare(x.m.Method, x)
+			for up = k.link.prepare(x.m.Method, x, ""); up == nil; up = k.link.prepare(x.m.Method, x, "") {
+				// The server was replaced by one with new credentials since it was looked for.
+				if a := k.again(k.c.digest); a.raw != nil {
+					k.giveBack()
+					return k.outcome(a, 0, nil)
+				}
+			}
 			raw, err := k.forward(up)
 			if err != nil {
 				k.link.forget(up)
@@ -441,8 +459,12 @@ func (k *call) forward(up *upcall) ([]byte, error) {
 	x, l, m := k.x, k.link, k.x.m
 	id := upID(up)
 	edits := []jsonrpc.Edit{{Span: m.ID, New: id}}
-	if k.c.narrow != nil {
-		edits = append(edits, jsonrpc.Set(m.Raw, m.Params, "arguments", k.sent))
+	if k.c.narrow != nil || len(k.c.inject) > 0 {
+		args, err := k.c.complete(l, k.sent)
+		if err != nil {
+			return nil, err
+		}
+		edits = append(edits, jsonrpc.Set(m.Raw, m.Params, "arguments", args))
 	}
 	if k.c.exposed != k.c.name {
 		span := x.param("name")

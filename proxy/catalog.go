@@ -219,6 +219,9 @@ func (c *catalog) bound(gen *generation, k listKind) []*capability {
 
 // listChanged is the server's word that a list of its changed.
 func (l *link) listChanged(m *jsonrpc.Message, _ *upcall) {
+	if l.replaced() {
+		return
+	}
 	var kinds []listKind
 	for _, k := range listKinds {
 		if k.notice == m.Method {

@@ -26,6 +26,10 @@ type fleet struct {
 	shared bool // holds the servers that say shared, and only those
 	owner  bool // belongs to one session, which closes it
 
+	// principal is the one whose sessions use the connections, with that one's credentials;
+	// "" if the fleet is shared.
+	principal string
+
 	known chan struct{} // closed once it is known who the client is
 	born  time.Time
 
@@ -40,8 +44,8 @@ type fleet struct {
 	tasks    map[string]string // ids that clients know tasks by, by server and its id
 }
 
-func newFleet(r *Relay, shared bool) *fleet {
-	f := &fleet{relay: r, shared: shared, known: make(chan struct{}), born: time.Now(), conns: map[string]*conn{}, sessions: map[*Session]struct{}{}, used: time.Now()}
+func newFleet(r *Relay, principal string, shared bool) *fleet {
+	f := &fleet{relay: r, principal: principal, shared: shared, known: make(chan struct{}), born: time.Now(), conns: map[string]*conn{}, sessions: map[*Session]struct{}{}, used: time.Now()}
 	if shared {
 		// What all clients together may be asked; a client that cannot answer says so then.
 		f.identify(identity{info: r.ownInfo(), caps: []byte(`{"elicitation":{},"sampling":{},"roots":{}}`), version: LegacyVersions[0]})
@@ -49,16 +53,19 @@ func newFleet(r *Relay, shared bool) *fleet {
 	return f
 }
 
+// poolKey says who shares a fleet.
+type poolKey struct{ principal, capabilities string }
+
 // pool gives a single session the connections that its principal's requests with the
 // same client capabilities share.
 func (r *Relay) pool(s *Session, who identity) {
 	// Only what servers are told of makes a difference, so a client cannot make connections
 	// without bound by inventing capabilities.
-	key := s.peer.Principal + "\x00" + strings.Join(known(who.caps), " ")
+	key := poolKey{s.peer.Principal, strings.Join(known(who.caps), " ")}
 	r.mu.Lock()
 	f := r.pools[key]
 	if f == nil {
-		f = newFleet(r, false)
+		f = newFleet(r, key.principal, false)
 		r.pools[key] = f
 	}
 	r.mu.Unlock()
@@ -74,7 +81,7 @@ func (r *Relay) poolOf(principal string) *fleet {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for key, f := range r.pools {
-		if strings.HasPrefix(key, principal+"\x00") {
+		if key.principal == principal {
 			return f
 		}
 	}
@@ -177,7 +184,7 @@ func (f *fleet) adopt() {
 	}
 	for _, cfg := range gen.cfg.Servers {
 		if cfg.Shared == f.shared && f.conns[cfg.Name] == nil {
-			c := &conn{fleet: f, name: cfg.Name, cfg: cfg, attempt: make(chan struct{}), done: make(chan struct{})}
+			c := &conn{fleet: f, name: cfg.Name, cfg: cfg, attempt: make(chan struct{}), done: make(chan struct{}), left: make(chan struct{})}
 			c.log = f.relay.log.With().Str("server", cfg.Name).Logger()
 			c.ctx, c.stop = context.WithCancel(f.relay.ctx)
 			f.conns[cfg.Name] = c
@@ -242,6 +249,18 @@ func (f *fleet) starting() string {
 	return ""
 }
 
+// down says of the server that a capability with the name could be of that it is not
+// available, and why; "" if no server is down.
+func (f *fleet) down(name string) string {
+	for _, c := range f.all() {
+		of := !f.relay.current.Load().prefix || strings.HasPrefix(name, c.name+"__") || strings.Contains(name, ":")
+		if err := c.failed(); err != nil && of {
+			return fmt.Sprintf("server %s is not available: %v", c.name, err)
+		}
+	}
+	return ""
+}
+
 // conn keeps one server connected: it starts it, settles its era, learns its lists, and
 // starts it again when it has died.
 type conn struct {
@@ -257,6 +276,10 @@ type conn struct {
 	link    *link
 	err     error         // why there is no link
 	attempt chan struct{} // closed when the current attempt has come up or failed
+	retired []*link       // that were replaced and have calls to end
+	left    chan struct{} // closed when one of them is gone
+
+	draining sync.WaitGroup // what waits for calls to end
 }
 
 // up returns the live link, or nil.
@@ -295,6 +318,16 @@ func (c *conn) live(ctx context.Context) (*link, error) {
 	return c.link, nil
 }
 
+// unlink lets calls wait for the next link after one that has ended.
+func (c *conn) unlink(l *link) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.link == l {
+		c.link, c.attempt = nil, make(chan struct{})
+		c.fleet.relay.epoch.Add(1)
+	}
+}
+
 // Restart delays: doubled from the least to the greatest, and from the start again once
 // a server has lived for a while.
 const (
@@ -305,6 +338,7 @@ const (
 
 func (c *conn) run() {
 	defer close(c.done)
+	defer c.draining.Wait()
 	defer func() {
 		if fault := recover(); fault != nil {
 			c.fleet.relay.fault(fault)
@@ -313,22 +347,18 @@ func (c *conn) run() {
 	delay := leastDelay
 	for {
 		began := time.Now()
-		l, err := c.connect(c.ctx)
+		l, err := c.start()
 		if err == nil {
 			c.publish(l)
-			c.fleet.relay.epoch.Add(1)
 			c.fleet.relay.event(fmt.Sprintf("server up: protocol %s, after %s", l.version, time.Since(began).Round(time.Millisecond)), c.name, nil)
 			c.fleet.started(c)
 			if err := c.fleet.relay.memory.note(l); err != nil {
 				c.log.Debug().Err(err).Msg("capabilities not remembered")
 			}
-			<-l.gone
+			l = c.follow(l)
 			err = l.reason()
 			<-l.buried
-			c.mu.Lock()
-			c.link, c.attempt = nil, make(chan struct{})
-			c.mu.Unlock()
-			c.fleet.relay.epoch.Add(1)
+			c.unlink(l)
 			if time.Since(began) > steadyAfter {
 				delay = leastDelay
 			}

@@ -118,8 +118,11 @@ func (c *conn) publish(l *link) {
 		level := f.level
 		if level == told || !takes {
 			c.mu.Lock()
+			if c.link == nil {
+				close(c.attempt)
+			}
 			c.link, c.err = l, nil
-			close(c.attempt)
+			f.relay.epoch.Add(1) // while nobody can have the link yet: a view without it would be taken for new
 			c.mu.Unlock()
 			f.mu.Unlock()
 			return

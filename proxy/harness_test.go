@@ -35,6 +35,10 @@ func TestMain(m *testing.M) {
 		io.Copy(os.Stdout, c)
 		os.Exit(0)
 	}
+	if os.Getenv("MCPFIREWALL_TEST_CHILD") != "" {
+		runChild()
+		os.Exit(0)
+	}
 	os.Exit(m.Run())
 }
 
@@ -168,11 +172,20 @@ func testRelay(t testing.TB, change func(*config.Config), servers ...*fakeServer
 	if err != nil {
 		t.Fatal(err)
 	}
-	resolver, err := vault.New(vault.Options{})
+	return relayWith(t, cfg, log, vault.Options{Poll: testPoll}, zerolog.New(zerolog.NewTestWriter(t)).Level(zerolog.WarnLevel))
+}
+
+// testPoll is how often secrets are looked at for a change.
+const testPoll = 20 * time.Millisecond
+
+// relayWith is a relay of these parts.
+func relayWith(t testing.TB, cfg *config.Config, records *audit.Log, o vault.Options, log zerolog.Logger) *Relay {
+	t.Helper()
+	resolver, err := vault.New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := New(Options{Config: cfg, Vault: resolver, Redact: redact.New(), Audit: log, Log: zerolog.New(zerolog.NewTestWriter(t)).Level(zerolog.WarnLevel)})
+	r, err := New(Options{Config: cfg, Vault: resolver, Redact: redact.New(), Audit: records, Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -181,7 +194,7 @@ func testRelay(t testing.TB, change func(*config.Config), servers ...*fakeServer
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		r.Close(ctx)
-		log.Close()
+		records.Close()
 	})
 	return r
 }

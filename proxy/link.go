@@ -34,13 +34,19 @@ type link struct {
 	poster  sync.Mutex
 	asking  atomic.Int32 // requests of the server that wait for a client
 
-	mu     sync.Mutex
-	err    error
-	lastID int64
-	calls  map[int64]*upcall
-	ghosts map[int64]time.Time // calls given up that the server may still be busy with, and until when
-	heard  atomic.Int64        // unix nanoseconds of the last message from the server
-	asked  atomic.Bool         // a check whether the server is alive is under way
+	keys atomic.Pointer[credentials] // that calls carry; changed with mu held
+
+	mu      sync.Mutex
+	err     error
+	lastID  int64
+	calls   map[int64]*upcall
+	retired bool                // it was replaced, and takes no more calls of clients
+	closed  bool                // its credentials are given up
+	waiters []waiter            // for calls to end
+	tasks   map[string]struct{} // by the server's id, those that are under way
+	ghosts  map[int64]time.Time // calls given up that the server may still be busy with, and until when
+	heard   atomic.Int64        // unix nanoseconds of the last message from the server
+	asked   atomic.Bool         // a check whether the server is alive is under way
 
 	catalog catalog
 	listens listenState
@@ -59,16 +65,17 @@ func (l *link) has(capability ...string) bool {
 
 // upcall is one request to a server that is under way.
 type upcall struct {
-	link   *link
-	id     int64
-	method string
-	reply  chan *jsonrpc.Message    // the response
-	failed chan error               // or why there will be none
-	asks   chan *serverRequest      // what the server asks meanwhile, for a modern client
-	beat   atomic.Int64             // unix nanoseconds of the last progress
-	parked atomic.Bool              // it waits for the client's next request
-	client atomic.Pointer[Exchange] // the request of the client that it serves, nil for the firewall's own
-	stop   context.CancelFunc       // ends the HTTP stream
+	link    *link
+	id      int64
+	method  string
+	clients bool                     // it serves a request of a client, or did when it was made
+	reply   chan *jsonrpc.Message    // the response
+	failed  chan error               // or why there will be none
+	asks    chan *serverRequest      // what the server asks meanwhile, for a modern client
+	beat    atomic.Int64             // unix nanoseconds of the last progress
+	parked  atomic.Bool              // it waits for the client's next request
+	client  atomic.Pointer[Exchange] // the request of the client that it serves, nil for the firewall's own
+	stop    context.CancelFunc       // ends the HTTP stream
 
 	// A call whose answer nobody waits for has no channels, but this. It is called once, by
 	// whoever takes the call out of link.calls.
@@ -83,11 +90,13 @@ const (
 	defaultTimeout = 30 * time.Second
 )
 
-// connect starts or reaches the server, settles its era and fetches its lists.
-func (c *conn) connect(ctx context.Context) (*link, error) {
+// connect starts or reaches the server, settles its era and fetches its lists. The link
+// gives the credentials up when it has ended; without a link they are the caller's.
+func (c *conn) connect(ctx context.Context, keys *credentials) (*link, error) {
 	l := &link{conn: c, gone: make(chan struct{}), buried: make(chan struct{}), opened: make(chan struct{}), calls: map[int64]*upcall{}, http: c.cfg.URL != ""}
 	l.catalog.link = l
-	o, err := c.options(ctx)
+	l.keys.Store(keys)
+	o, err := c.options(keys)
 	if err != nil {
 		return nil, err
 	}
@@ -120,51 +129,13 @@ func (c *conn) connect(ctx context.Context) (*link, error) {
 			l.end(errors.New("it was stopped"))
 		}
 		l.transport.Close()
+		l.mu.Lock()
+		l.closed = true
+		l.mu.Unlock()
+		l.keys.Load().grant.Close()
 		close(l.buried)
 	}()
 	return l, nil
-}
-
-// options resolves the references of the server's configuration. What they resolve to is
-// known to the redactor before anything uses it.
-func (c *conn) options(ctx context.Context) (upstream.Options, error) {
-	r := c.fleet.relay
-	o := upstream.Options{Name: c.name, Dir: c.cfg.Cwd, SSE: c.cfg.Transport == "sse", Timeout: c.cfg.Timeout,
-		MaxMessage: int(c.cfg.MaxMessage), Log: c.log, Scrub: r.redact.Text}
-	var texts []string
-	var set []func(string) // where the value of the text of the same index goes
-	env := map[string]string{}
-	if c.cfg.URL != "" {
-		o.Header = http.Header{}
-		texts, set = append(texts, c.cfg.URL), append(set, func(v string) { o.URL = v })
-		for name, text := range c.cfg.Headers {
-			texts, set = append(texts, text), append(set, func(v string) { o.Header.Set(name, v) })
-		}
-	} else {
-		for _, text := range c.cfg.Args {
-			texts, set = append(texts, text), append(set, func(v string) { o.Args = append(o.Args, v) })
-		}
-		for name, text := range c.cfg.Env {
-			texts, set = append(texts, text), append(set, func(v string) { env[name] = v })
-		}
-	}
-	values, secrets, err := r.vault.ExpandAll(ctx, texts)
-	if err != nil {
-		return o, fmt.Errorf("resolving references: %w", err)
-	}
-	for _, secret := range secrets {
-		r.redact.Add(secret.Name, secret.Value)
-	}
-	for i, v := range values {
-		set[i](v)
-	}
-	if c.cfg.URL == "" {
-		o.Env = environment(env)
-		if o.Command, err = c.executable(); err != nil {
-			return o, err
-		}
-	}
-	return o, nil
 }
 
 // ownMeta is the _meta of the firewall's own requests to a modern server. They declare what
@@ -214,7 +185,10 @@ var named = map[string]string{"tools/call": "name", "prompts/get": "name", "reso
 // start sends a request; the answer comes on the returned call's channels. params must
 // be an object or nil.
 func (l *link) start(method string, params []byte, x *Exchange, declared []schema.HeaderParam) *upcall {
-	up := l.prepare(method, x)
+	up := l.newCall(method, x)
+	l.mu.Lock()
+	l.register(up)
+	l.mu.Unlock()
 	l.launch(up, jsonrpc.NewRequest(upID(up), method, params), declared)
 	return up
 }
@@ -222,18 +196,27 @@ func (l *link) start(method string, params []byte, x *Exchange, declared []schem
 // upID returns a call's id as it stands in messages.
 func upID(up *upcall) []byte { return strconv.AppendInt(nil, up.id, 10) }
 
-// prepare reserves an id for a request, which is also its progress token.
-func (l *link) prepare(method string, x *Exchange) *upcall {
-	up := &upcall{link: l, method: method, reply: make(chan *jsonrpc.Message, 1), failed: make(chan error, 1)}
+// prepare reserves an id for a client's request, which is also its progress token. It
+// returns nil if the link was replaced and has no task of that id.
+func (l *link) prepare(method string, x *Exchange, task string) *upcall {
+	up := l.newCall(method, x)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if _, here := l.tasks[task]; l.retired && !here {
+		return nil
+	}
+	l.register(up)
+	return up
+}
+
+func (l *link) newCall(method string, x *Exchange) *upcall {
+	up := &upcall{link: l, method: method, clients: x != nil, reply: make(chan *jsonrpc.Message, 1), failed: make(chan error, 1)}
 	if x != nil {
 		up.client.Store(x)
 		if x.modern && !l.modern {
 			up.asks = make(chan *serverRequest, 16)
 		}
 	}
-	l.mu.Lock()
-	l.register(up)
-	l.mu.Unlock()
 	return up
 }
 
@@ -245,14 +228,14 @@ func (l *link) register(up *upcall) {
 
 // prepareThen reserves an id for a client's request whose answer, or the reason why there
 // is none, is given to then: by the server's reader, or when the time limit is over or the
-// client gives up. It returns nil if the link has ended.
+// client gives up. It returns nil if the link has ended or was replaced.
 func (l *link) prepareThen(x *Exchange, limit time.Duration, then func(*jsonrpc.Message, error)) *upcall {
-	up := &upcall{link: l, method: x.m.Method, then: then}
+	up := &upcall{link: l, method: x.m.Method, clients: true, then: then}
 	up.client.Store(x)
 	began := time.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.err != nil {
+	if l.err != nil || l.retired {
 		return nil
 	}
 	l.register(up)
@@ -267,7 +250,7 @@ func (l *link) prepareThen(x *Exchange, limit time.Duration, then func(*jsonrpc.
 func (l *link) take(up *upcall, ghost bool) bool {
 	l.mu.Lock()
 	_, open := l.calls[up.id]
-	delete(l.calls, up.id)
+	l.drop(up.id)
 	if open && ghost && !l.http {
 		if l.ghosts == nil {
 			l.ghosts = map[int64]time.Time{}
@@ -495,7 +478,7 @@ func (up *upcall) fail(err error) {
 // forget ends a call: a response that comes later is dropped.
 func (l *link) forget(up *upcall) {
 	l.mu.Lock()
-	delete(l.calls, up.id)
+	l.drop(up.id)
 	l.mu.Unlock()
 	if up.stop != nil {
 		up.stop()
@@ -597,6 +580,7 @@ func (l *link) receive(m *jsonrpc.Message, origin int64) {
 			l.conn.log.Warn().Str("id", bounded(string(m.At(m.ID)))).Msg("answer of the server dropped: it belongs to no request under way")
 			return
 		}
+		l.noteTask(up, m)
 		l.answer(up, m)
 	case jsonrpc.Request:
 		q := &serverRequest{link: l, m: m, origin: l.call(origin)}

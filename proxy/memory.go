@@ -56,6 +56,9 @@ type remembered struct {
 
 // recall returns what the server said last; no capabilities if it was never seen.
 func (m *memory) recall(s config.Server) (caps []byte, instructions string, modern bool) {
+	if s.PerPrincipal() {
+		return nil, "", false // what it said was for one user
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	r := m.servers[memoryKey(s)]
@@ -64,6 +67,9 @@ func (m *memory) recall(s config.Server) (caps []byte, instructions string, mode
 
 // note remembers what the server on the link says of itself.
 func (m *memory) note(l *link) error {
+	if l.conn.cfg.PerPrincipal() {
+		return nil
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	key := memoryKey(l.conn.cfg)

@@ -44,6 +44,8 @@ func (k *call) refuse(action rules.Action, rule, message string) answer {
 func (k *call) turnAway(code int, message string) answer {
 	if late := k.x.s.fleet.starting(); late != "" {
 		message += " (server " + late + " is still starting: try again in a moment)"
+	} else if reason := k.x.s.fleet.down(k.target); reason != "" {
+		message += " (" + reason + ")"
 	}
 	rec := k.newRecord("refusal")
 	rec.Action, rec.Rule, rec.Reason = rules.Deny.String(), "unknown", message
@@ -102,9 +104,9 @@ func (x *Exchange) passUnknown() answer {
 	if len(links) != 1 || len(x.s.fleet.all()) != 1 {
 		return x.fail(jsonrpc.CodeInternal, "a method outside the specification can only be passed on where exactly one server is connected", nil)
 	}
-	k := &call{x: x, target: x.m.Method, link: links[0], began: time.Now(), shown: x.m.At(x.m.Params),
-		c: &capability{conn: links[0].conn, name: x.m.Method, called: x.m.Method, exposed: x.m.Method, kind: rules.Prompt,
-			entry: x.s.relay.current.Load().policy.Bind(rules.Capability{Kind: rules.Prompt, Server: links[0].conn.name, Name: x.m.Method})}}
+	c := &capability{conn: links[0].conn, name: x.m.Method, called: x.m.Method, exposed: x.m.Method, kind: rules.Prompt,
+		entry: x.s.relay.current.Load().policy.Bind(rules.Capability{Kind: rules.Prompt, Server: links[0].conn.name, Name: x.m.Method})}
+	k := &call{x: x, target: x.m.Method, link: links[0], began: time.Now(), shown: x.m.At(x.m.Params), c: c, lookup: func(*view) *capability { return c }}
 	if err := k.intend(); err != nil {
 		return k.withhold(err)
 	}

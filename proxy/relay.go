@@ -23,6 +23,9 @@
 //	fleet.go      connections to the servers and their restarts
 //	greet.go      the handshake with a server: its era and what it offers
 //	link.go       one connection: requests and answers
+//	credentials.go  the credentials of a connection, and what happens when they change
+//	drain.go      the end of a connection that was replaced
+//	inject.go     arguments that the firewall adds to calls
 //	refuse.go     answers to calls that are not made
 //	vet.go        what a server may ask of the client
 //	knowledge.go  what a session remembers for the policy: labels, calls, values
@@ -80,7 +83,7 @@ type Relay struct {
 	mu       sync.Mutex
 	sessions map[string]*Session      // by id
 	named    map[string]*Session      // sessions of modern HTTP, by principal and name
-	pools    map[string]*fleet        // connections of nameless modern requests, by principal and client capabilities
+	pools    map[poolKey]*fleet       // connections of nameless modern requests, by principal and client capabilities
 	parked   map[string]*parked       // calls that wait for an answer in a later request
 	held     map[string]*held         // results that wait for a person
 	heard    map[string]*words        // prompts for named sessions that are not there yet
@@ -110,13 +113,13 @@ func New(o Options) (*Relay, error) {
 	}
 	r := &Relay{
 		vault: o.Vault, redact: o.Redact, audit: o.Audit, log: o.Log, version: o.Version, box: seal.New(), memory: openMemory(o.Config.State.Path),
-		sessions: map[string]*Session{}, named: map[string]*Session{}, pools: map[string]*fleet{},
+		sessions: map[string]*Session{}, named: map[string]*Session{}, pools: map[poolKey]*fleet{},
 		parked: map[string]*parked{}, held: map[string]*held{}, heard: map[string]*words{}, eras: map[string]map[bool]bool{},
 		store: sqlite.New(sqlite.Options{Dir: o.Config.State.Path}),
 	}
 	r.ctx, r.stop = context.WithCancel(context.Background())
 	r.current.Store(gen)
-	r.shared = newFleet(r, true)
+	r.shared = newFleet(r, "", true)
 	go r.sweep()
 	return r, nil
 }
@@ -186,7 +189,7 @@ func LocalPrincipal() string {
 // Open starts the session of a client, and the servers for it in the background.
 func (r *Relay) Open(p Peer) *Session {
 	s := r.newSession(p)
-	s.fleet = newFleet(r, false)
+	s.fleet = newFleet(r, p.Principal, false)
 	s.fleet.owner = true
 	s.remember()
 	s.fleet.join(s)
@@ -295,6 +298,9 @@ func (r *Relay) sweep() {
 	}
 }
 
+// revokeTime is what the end has for giving up what Vault keeps alive.
+const revokeTime = 3 * time.Second
+
 // Close lets requests under way finish until ctx ends, takes no new ones, and then ends
 // every session and every server. It returns when all are gone.
 func (r *Relay) Close(ctx context.Context) {
@@ -321,13 +327,16 @@ func (r *Relay) Close(ctx context.Context) {
 	}
 	r.mu.Lock()
 	pools := r.pools
-	r.pools = map[string]*fleet{}
+	r.pools = map[poolKey]*fleet{}
 	r.mu.Unlock()
 	for _, f := range pools {
 		wg.Go(f.close)
 	}
 	wg.Go(r.shared.close)
 	wg.Wait()
+	revoke, cancel := context.WithTimeout(context.WithoutCancel(ctx), revokeTime) // though requests took all the time there was
+	r.vault.Close(revoke)
+	cancel()
 	if err := r.store.Close(); err != nil {
 		r.log.Error().Err(err).Msg("state not closed")
 	}

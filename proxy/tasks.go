@@ -193,7 +193,13 @@ func (x *Exchange) task() answer {
 	if err := k.intend(); err != nil {
 		return x.failErr(err)
 	}
-	up := k.link.prepare(x.m.Method, x)
+	if l := k.c.conn.holder(ref.ID); l != nil {
+		k.link = l
+	}
+	up := k.link.prepare(x.m.Method, x, ref.ID)
+	if up == nil {
+		return k.outcome(x.fail(jsonrpc.CodeInternal, "the server was just started anew with new credentials: try again", nil), 0, nil)
+	}
 	edits := []jsonrpc.Edit{{Span: x.m.ID, New: upID(up)}, {Span: x.param("taskId"), New: jsonrpc.Quote(ref.ID)}}
 	if e, ok := x.metaEdit(k.link, upID(up)); ok {
 		edits = append(edits, e)
@@ -208,6 +214,9 @@ func (x *Exchange) task() answer {
 	if m.Kind == jsonrpc.Failure {
 		x.s.observeAside(k.c, m.At(m.Error))
 		return k.outcome(x.relayError(m, k.link), len(m.Raw), nil)
+	}
+	if status, _ := jsonrpc.GetString(m.At(m.Result), "status"); x.m.Method == "tasks/result" || x.m.Method == "tasks/cancel" || x.modern && ended[status] {
+		k.link.dropTask(ref.ID)
 	}
 	a, err := x.taskResult(k, m, ref, id)
 	if err != nil {
@@ -237,6 +246,10 @@ func (x *Exchange) taskResult(k *call, m *jsonrpc.Message, ref taskRef, id strin
 	x.s.observeTask(k.c, m.At(m.Result))
 	return x.relayResult(m, k.link, append(edits, vetted...)...), nil
 }
+
+// ended are the states in which a modern task carries its result (extension tasks, "Task
+// Status").
+var ended = map[string]bool{"completed": true, "failed": true, "cancelled": true}
 
 // vetTask judges what the task object at s carries beside its status: what it asks of a
 // client with these capabilities, its result and its error. It returns the edits that

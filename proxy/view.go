@@ -35,8 +35,10 @@ type capability struct {
 
 	input, output *schema.Schema
 	headers       []schema.HeaderParam
-	open          bool   // arguments that the schema does not declare pass
-	reason        string // why it is withheld though the policy would show it
+	inject        []injected     // what the firewall adds to calls
+	full          *schema.Schema // of the server, where inject hides part of it
+	open          bool           // arguments that the schema does not declare pass
+	reason        string         // why it is withheld though the policy would show it
 }
 
 // visible reports whether the client is shown the capability.
@@ -185,7 +187,12 @@ func newCapabilities(gen *generation, l *link, k listKind, it item) []*capabilit
 func newCapability(gen *generation, l *link, k listKind, it item, n *rules.Narrowing) *capability {
 	c := &capability{conn: l.conn, link: l, name: it.name, called: it.name, exposed: it.name, raw: it.raw, narrow: n, digest: sha256.Sum256(it.raw)}
 	annotated := it.raw
+	if k.method == toolList.method {
+		it.raw = c.hide(it.raw)
+		c.raw = it.raw
+	}
 	if n != nil {
+		broad := jsonrpc.Get(it.raw, "inputSchema")
 		c.called, c.exposed = n.Name, n.Name
 		raw, err := n.Definition(it.raw)
 		if err != nil {
@@ -194,7 +201,7 @@ func newCapability(gen *generation, l *link, k listKind, it item, n *rules.Narro
 		} else {
 			c.raw, it.raw, c.digest = raw, raw, sha256.Sum256(fmt.Append(nil, n.Fingerprint(), string(raw), string(annotated)))
 		}
-		c.broad = schema.Lazy(jsonrpc.Get(annotated, "inputSchema"))
+		c.broad = schema.Lazy(broad)
 	}
 	switch k.method {
 	case toolList.method:
@@ -394,7 +401,7 @@ func (s *Session) Findings() config.Problems {
 			caps = append(caps, c.rule())
 		}
 	}
-	return policy.Findings(v.gen.cfg, v.gen.policy, caps)
+	return append(policy.Findings(v.gen.cfg, v.gen.policy, caps), v.unused()...)
 }
 
 // rule is the capability as the policy's checks see it: with the arguments that are sent.

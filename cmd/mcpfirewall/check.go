@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -106,11 +107,19 @@ func (f *firewall) checkReferences(ctx context.Context, live bool) config.Proble
 		if err != nil || !live && slices.ContainsFunc(parts, func(p vault.Part) bool { return p.Ref != nil && p.Ref.Source == vault.SourceVault }) {
 			continue
 		}
-		_, secrets, err := f.vault.Expand(ctx, text)
+		g, err := f.vault.Acquire(ctx, []string{text}, vault.Vars{Subject: proxy.LocalPrincipal()})
 		if err != nil {
 			warn(path, err.Error())
+			continue
 		}
-		for _, s := range secrets {
+		g.Close()
+		kept := slices.ContainsFunc(parts, func(p vault.Part) bool {
+			return p.Ref != nil && (p.Ref.Source == vault.SourceVault || p.Ref.Source == vault.SourceKeyring)
+		})
+		if kept && strings.Contains(path, ".args[") {
+			warn(path, "the value becomes part of the server's command line, which every user of this machine can read: pass it in env, if the server takes it from there")
+		}
+		for _, s := range g.Secrets {
 			if redact.Short(s.Value) {
 				warn(path, fmt.Sprintf("the value of %s is shorter than 8 bytes: it is not masked where it appears, because that would wreck all output", s.Name))
 			}

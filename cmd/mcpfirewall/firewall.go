@@ -114,19 +114,8 @@ func references(cfg *config.Config) config.Problems {
 func referring(cfg *config.Config) iter.Seq2[string, string] {
 	return func(yield func(path, text string) bool) {
 		for _, s := range cfg.Servers {
-			at := "servers." + s.Name
-			values := map[string]string{at + ".url": s.URL}
-			for i, text := range s.Args {
-				values[fmt.Sprintf("%s.args[%d]", at, i)] = text
-			}
-			for name, text := range s.Env {
-				values[at+".env."+name] = text
-			}
-			for name, text := range s.Headers {
-				values[at+".headers."+name] = text
-			}
-			for path, text := range values {
-				if !yield(path, text) {
+			for _, r := range s.References() {
+				if !yield("servers."+s.Name+"."+r.Path, r.Text) {
 					return
 				}
 			}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"sync"
@@ -239,6 +240,9 @@ func (t *stdio) Send(ctx context.Context, m Outgoing) error {
 
 // Negotiated is of no interest over stdio.
 func (t *stdio) Negotiated(version string, legacy bool) {}
+
+// SetHeader is of no interest over stdio.
+func (t *stdio) SetHeader(http.Header) {}
 
 // Close ends the process and its descendants: gently, then with SIGTERM, then SIGKILL.
 func (t *stdio) Close() {

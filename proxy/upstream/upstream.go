@@ -79,6 +79,10 @@ type Transport interface {
 	// is notifications/initialized.
 	Negotiated(version string, legacy bool)
 
+	// SetHeader puts other headers in the place of Options.Header, from the next request
+	// on. Over stdio it does nothing.
+	SetHeader(h http.Header)
+
 	// Close ends the connection, and a child process with all its descendants. It
 	// returns when they are gone.
 	Close()

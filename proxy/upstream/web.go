@@ -32,11 +32,11 @@ const (
 
 // web is what both HTTP transports have in common.
 type web struct {
-	o      Options
-	sink   sink
-	url    *url.URL
-	header http.Header // of every request
-	host   string      // for the Host header
+	o    Options
+	sink sink
+	url  *url.URL
+	user *url.Userinfo // of Options.URL
+	head atomic.Pointer[heading]
 
 	// A Transport and not a Client: it follows no redirect and keeps no cookie.
 	transport *http.Transport
@@ -52,6 +52,12 @@ type web struct {
 	reason error
 }
 
+// heading is what every request carries. It is not changed once it is in use.
+type heading struct {
+	header http.Header
+	host   string // for the Host header
+}
+
 func (w *web) init(o Options) error {
 	u, err := url.Parse(o.URL)
 	if err != nil {
@@ -62,23 +68,11 @@ func (w *web) init(o Options) error {
 		return fmt.Errorf("server %s: the url must begin with http:// or https:// and a host", o.Name)
 	}
 	u.Fragment = ""
-	w.o, w.sink, w.url, w.host = o, newSink(&o), u, u.Host
-	w.header = o.Header.Clone()
-	if w.header == nil {
-		w.header = http.Header{}
-	}
-	if h := w.header.Get("Host"); h != "" {
-		w.host = h
-		w.header.Del("Host")
-	}
-	if w.header.Get("User-Agent") == "" {
-		w.header.Set("User-Agent", "mcpfirewall")
-	}
-	if u.User != nil && w.header.Get("Authorization") == "" {
-		password, _ := u.User.Password()
-		(&http.Request{Header: w.header}).SetBasicAuth(u.User.Username(), password)
-	}
+	w.sink, w.url, w.user = newSink(&o), u, u.User
 	u.User = nil
+	w.SetHeader(o.Header)
+	o.Header = nil // it may hold what is to be forgotten
+	w.o = o
 	w.transport = &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
 		DialContext:            (&net.Dialer{Timeout: o.Timeout}).DialContext,
@@ -93,6 +87,26 @@ func (w *web) init(o Options) error {
 	}
 	w.ctx, w.stop = context.WithCancel(context.Background())
 	return nil
+}
+
+// SetHeader puts other headers in place from the next request on.
+func (w *web) SetHeader(header http.Header) {
+	now := &heading{header.Clone(), w.url.Host}
+	if now.header == nil {
+		now.header = http.Header{}
+	}
+	if h := now.header.Get("Host"); h != "" {
+		now.host = h
+		now.header.Del("Host")
+	}
+	if now.header.Get("User-Agent") == "" {
+		now.header.Set("User-Agent", "mcpfirewall")
+	}
+	if w.user != nil && now.header.Get("Authorization") == "" {
+		password, _ := w.user.Password()
+		(&http.Request{Header: now.header}).SetBasicAuth(w.user.Username(), password)
+	}
+	w.head.Store(now)
 }
 
 // enter begins something that may cause events; it returns false after the end.
@@ -151,14 +165,15 @@ func (w *web) bind(ctx context.Context) (context.Context, context.CancelFunc) {
 
 // request returns a request with the headers that all have, and room for more.
 func (w *web) request(ctx context.Context, method string, u *url.URL, body []byte, header http.Header) *http.Request {
-	h := make(http.Header, len(w.header)+len(header)+6)
-	for k, v := range w.header {
+	now := w.head.Load()
+	h := make(http.Header, len(now.header)+len(header)+6)
+	for k, v := range now.header {
 		h[k] = v
 	}
 	for k, v := range header {
 		h[k] = v
 	}
-	r := &http.Request{Method: method, URL: u, Host: w.host, Header: h, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}
+	r := &http.Request{Method: method, URL: u, Host: now.host, Header: h, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}
 	if body != nil {
 		h["Content-Type"] = []string{jsonType}
 		r.ContentLength = int64(len(body))

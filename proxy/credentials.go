@@ -1,0 +1,312 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/mcpfirewall/mcpfirewall/proxy/upstream"
+	"github.com/mcpfirewall/mcpfirewall/vault"
+)
+
+// This file keeps the credentials of a server current. What its references stand for is
+// resolved before it is started, for the principal whose connections these are. When a
+// value changes, what takes it without a new connection does so with the next call:
+// headers and injected arguments. For all else the server is started or reached a second
+// time with the new values, beside the first; calls go to the second from then on, those
+// under way at the first end there, and then it is ended. Only then are the old values
+// given up.
+
+// credentials are what a connection is made with and what its calls carry, as of one grant.
+type credentials struct {
+	grant  *vault.Grant
+	url    string
+	header http.Header
+	args   []string
+	env    map[string]string
+	inject []string // by index in the configuration's Inject
+}
+
+// acquire resolves the references of the server's configuration.
+func (c *conn) acquire(ctx context.Context) (*credentials, error) {
+	refs := c.cfg.References()
+	texts := make([]string, len(refs))
+	for i, ref := range refs {
+		texts[i] = ref.Text
+	}
+	grant, err := c.fleet.relay.vault.Acquire(ctx, texts, vault.Vars{Subject: c.fleet.principal})
+	if err != nil {
+		return nil, fmt.Errorf("resolving references: %w", err)
+	}
+	return c.equip(grant), nil
+}
+
+// equip sorts the values of a grant. They are known to the redactor before anything uses
+// them.
+func (c *conn) equip(grant *vault.Grant) *credentials {
+	for _, secret := range grant.Secrets {
+		c.fleet.relay.redact.Add(secret.Name, secret.Value)
+	}
+	// The order is that of config.Server.References.
+	rest := grant.Values
+	take := func() (v string) { v, rest = rest[0], rest[1:]; return v }
+	k := &credentials{grant: grant, header: http.Header{}, env: map[string]string{}}
+	if c.cfg.URL != "" {
+		k.url = take()
+	}
+	for range c.cfg.Args {
+		k.args = append(k.args, take())
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.cfg.Env)) {
+		k.env[name] = take()
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.cfg.Headers)) {
+		k.header.Set(name, take())
+	}
+	k.inject = rest
+	return k
+}
+
+// connects reports whether a connection that was made with other can go on with k.
+func (k *credentials) connects(other *credentials) bool {
+	return k.url == other.url && slices.Equal(k.args, other.args) && maps.Equal(k.env, other.env)
+}
+
+// options returns how the server is reached with the credentials.
+func (c *conn) options(k *credentials) (upstream.Options, error) {
+	o := upstream.Options{Name: c.name, Dir: c.cfg.Cwd, URL: k.url, SSE: c.cfg.Transport == "sse", Header: k.header, Timeout: c.cfg.Timeout,
+		MaxMessage: int(c.cfg.MaxMessage), Log: c.log, Scrub: c.fleet.relay.redact.Text}
+	if c.cfg.URL != "" {
+		return o, nil
+	}
+	o.Args, o.Env = k.args, environment(k.env)
+	var err error
+	o.Command, err = c.executable()
+	return o, err
+}
+
+// start connects the server with credentials of its own.
+func (c *conn) start() (*link, error) {
+	keys, err := c.acquire(c.ctx)
+	if err != nil {
+		return nil, err
+	}
+	l, err := c.connect(c.ctx, keys)
+	if err != nil {
+		keys.grant.Close()
+	}
+	return l, err
+}
+
+// follow keeps the credentials current until the connection ends. It returns the link that
+// was the last one.
+func (c *conn) follow(l *link) *link {
+	for {
+		next, err := l.await()
+		switch {
+		case err != nil:
+			l.end(fmt.Errorf("its credentials have ended: %w", err))
+			<-l.gone
+			return l
+		case next == nil:
+			return l
+		}
+		if l = c.change(l, c.equip(next)); l.ended() {
+			return l
+		}
+	}
+}
+
+// await waits for the values that come after those that the link has. It returns none when
+// the link has ended. An error means that the values are void and that there are no others.
+func (l *link) await() (*vault.Grant, error) {
+	grant := l.keys.Load().grant
+	if grant.Static() {
+		<-l.gone
+		return nil, nil
+	}
+	ctx, stop := context.WithCancel(l.conn.ctx)
+	defer stop()
+	go func() {
+		select {
+		case <-l.gone:
+			stop()
+		case <-ctx.Done():
+		}
+	}()
+	next, err := grant.Next(ctx)
+	if ctx.Err() == nil {
+		return next, err
+	}
+	if err == nil {
+		next.Close()
+	}
+	<-l.gone
+	return nil, nil
+}
+
+// change puts new credentials in force and returns the link that has them, or the old one
+// if that ended before there was another.
+func (c *conn) change(l *link, keys *credentials) *link {
+	for delay := leastDelay; ; delay = min(2*delay, greatestDelay) {
+		if keys.connects(l.keys.Load()) {
+			c.rekey(l, keys)
+			return l
+		}
+		c.room(l)
+		done := make(chan struct{})
+		go func() {
+			select {
+			case <-l.gone:
+				c.unlink(l) // calls wait for the new one then
+			case <-done:
+			}
+		}()
+		n, err := c.connect(c.ctx, keys)
+		close(done)
+		if err == nil {
+			c.replace(l, n)
+			return n
+		}
+		reason := c.fleet.relay.redact.Text(err.Error())
+		c.log.Warn().Str("reason", reason).Stringer("retry", delay).Msg("server did not come up with its new credentials: it goes on with the old ones while they last")
+		if keys = c.renewed(l, keys, delay); keys == nil {
+			return l
+		}
+	}
+}
+
+// renewed waits before credentials are tried again, and returns them or those that have
+// come in their place. It returns nil once the link that has the old ones has ended.
+func (c *conn) renewed(l *link, keys *credentials, delay time.Duration) *credentials {
+	ctx, stop := context.WithTimeout(c.ctx, delay)
+	defer stop()
+	go func() {
+		select {
+		case <-l.gone:
+			stop()
+		case <-ctx.Done():
+		}
+	}()
+	next, err := keys.grant.Next(ctx)
+	waited := ctx.Err() != nil
+	if err != nil {
+		<-ctx.Done()
+	}
+	switch {
+	case l.ended() || c.ctx.Err() != nil:
+		keys.grant.Close()
+		if err == nil {
+			next.Close()
+		}
+		return nil
+	case err == nil:
+		keys.grant.Close()
+		return c.equip(next)
+	case !waited:
+		// They have ended unused: others are got, or the wait goes on.
+		if fresh, err := c.acquire(c.ctx); err == nil {
+			keys.grant.Close()
+			return fresh
+		}
+	}
+	return keys
+}
+
+// rekey gives a connection that stays as it is new headers and new injected arguments.
+func (c *conn) rekey(l *link, keys *credentials) {
+	l.mu.Lock()
+	if l.closed {
+		l.mu.Unlock()
+		keys.grant.Close()
+		return
+	}
+	old := l.keys.Swap(keys)
+	l.transport.SetHeader(keys.header)
+	quiet := l.quiet(l.lastID)
+	l.mu.Unlock()
+	c.log.Info().Msg("credentials of the server changed")
+	c.fleet.relay.event("credentials changed", c.name, nil)
+	c.draining.Go(func() {
+		select {
+		case <-quiet:
+		case <-l.gone:
+		case <-time.After(c.drainLimit()):
+		}
+		old.grant.Close()
+	})
+}
+
+// replace lets calls go to the new link, and ends the old one when its calls have ended.
+func (c *conn) replace(old, n *link) {
+	n.resubscribe() // before the switch, so that no update of a resource is missed
+	c.mu.Lock()
+	c.retired = append(c.retired, old)
+	c.mu.Unlock()
+	c.publish(n)
+	quiet := old.retire()
+	c.log.Info().Msg("credentials of the server changed: it was started anew")
+	c.fleet.relay.event("credentials changed: server started anew", c.name, nil)
+	changed := n.catalog.changed(&old.catalog)
+	for _, s := range c.fleet.members() {
+		for _, kind := range changed {
+			s.listChanged(kind, true)
+		}
+	}
+	n.resubscribe() // to what was asked for between the two
+	c.draining.Go(func() {
+		select {
+		case <-quiet:
+		case <-old.gone:
+		case <-time.After(c.drainLimit()):
+			c.log.Warn().Msg("calls at a server that was replaced are given up: they take too long")
+		}
+		old.end(errors.New("it was replaced by one with new credentials"))
+		<-old.buried
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.retired = slices.DeleteFunc(c.retired, func(l *link) bool { return l == old })
+		close(c.left)
+		c.left = make(chan struct{})
+	})
+}
+
+// maxRetired bounds the links of one connection that still have calls to end.
+const maxRetired = 4
+
+// room waits until there are few enough links that have calls to end.
+func (c *conn) room(l *link) {
+	for {
+		c.mu.Lock()
+		n, left := len(c.retired), c.left
+		c.mu.Unlock()
+		if n < maxRetired {
+			return
+		}
+		select {
+		case <-left:
+		case <-l.gone:
+			return
+		}
+	}
+}
+
+// drainLimit bounds how long a link that was replaced is kept for calls under way, all of
+// which have limits of their own, and for tasks, which may have none.
+func (c *conn) drainLimit() time.Duration { return max(maxStretch*c.timeout(), stateTTL) }
+
+// holder returns the link that was replaced and still has the task, or nil.
+func (c *conn) holder(task string) *link {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, l := range c.retired {
+		if l.hasTask(task) {
+			return l
+		}
+	}
+	return nil
+}

@@ -1,0 +1,307 @@
+package proxy
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/mcpfirewall/mcpfirewall/internal/config"
+	"github.com/mcpfirewall/mcpfirewall/internal/jsonrpc"
+)
+
+func password(n int) string { return fmt.Sprintf("password-number-%d-of-the-child", n) }
+
+var pidOf = regexp.MustCompile(`pid (\d+) has (\S+)\.`)
+
+// TestRotationLosesNoCall changes the credential of a real server while calls are under way
+// without a pause.
+func TestRotationLosesNoCall(t *testing.T) {
+	path, set := secretFile(t, password(0))
+	r := testRelay(t, func(c *config.Config) {
+		c.Servers = append(c.Servers, childServer("child", "${file:"+path+"}"))
+	})
+	c := newClient(t, r).legacy(`{}`)
+	first := pidOf.FindStringSubmatch(c.until("who", `{}`, fingerprint(password(0))))
+
+	var stop atomic.Bool
+	var calls atomic.Int64
+	var mu sync.Mutex
+	bad, pids := []string{}, map[string]string{first[1]: first[2]}
+	var wg sync.WaitGroup
+	for worker := range 6 {
+		wg.Go(func() {
+			for n := 0; !stop.Load(); n++ {
+				got := c.wait(c.start(fmt.Sprintf(`{"jsonrpc":"2.0","id":"w%d-%d","method":"tools/call","params":{"name":"who","arguments":{"ms":%d}}}`, worker, n, (n*7)%40)))
+				calls.Add(1)
+				mu.Lock()
+				if m := pidOf.FindStringSubmatch(got); m == nil || strings.Contains(got, "isError\":true") {
+					bad = append(bad, got)
+				} else if before := pids[m[1]]; before != "" && before != m[2] {
+					bad = append(bad, "one process had two credentials: "+got)
+				} else {
+					pids[m[1]] = m[2]
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	const rotations = 5
+	long := make(map[int]chan string)
+	for n := 1; n <= rotations; n++ {
+		// It is under way at the old process while others go to the new one.
+		long[n] = c.start(fmt.Sprintf(`{"jsonrpc":"2.0","id":"long%d","method":"tools/call","params":{"name":"who","arguments":{"ms":1500}}}`, n))
+		set(password(n))
+		m := pidOf.FindStringSubmatch(c.until("who", `{}`, fingerprint(password(n))))
+		mu.Lock()
+		pids[m[1]] = m[2]
+		mu.Unlock()
+	}
+	for n, final := range long {
+		mustContain(t, c.wait(final), fingerprint(password(n-1)))
+	}
+	stop.Store(true)
+	wg.Wait()
+	for _, b := range bad {
+		t.Errorf("lost call: %s", b)
+	}
+	if len(pids) != rotations+1 {
+		t.Errorf("%d processes answered, want %d", len(pids), rotations+1)
+	}
+	t.Logf("%d calls over %d rotations", calls.Load(), rotations)
+	m := pidOf.FindStringSubmatch(c.call("who", `{}`))
+	for pid := range pids {
+		if n, _ := strconv.Atoi(pid); pid != m[1] {
+			awaitEnd(t, n)
+		}
+	}
+}
+
+func TestRotationThatFails(t *testing.T) {
+	path, set := secretFile(t, password(0))
+	r := testRelay(t, func(c *config.Config) {
+		c.Servers = append(c.Servers, childServer("child", "${file:"+path+"}"))
+	})
+	c := newClient(t, r).legacy(`{}`)
+	before := pidOf.FindString(c.until("who", `{}`, fingerprint(password(0))))
+	set("refuse-this-password")
+	for end := time.Now().Add(time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		mustContain(t, c.call("who", `{}`), before)
+	}
+	set(password(1))
+	c.until("who", `{}`, fingerprint(password(1)))
+}
+
+func TestRotationComparesDefinitions(t *testing.T) {
+	path, set := secretFile(t, password(0))
+	r := testRelay(t, func(c *config.Config) {
+		c.Servers = append(c.Servers, childServer("child", "${file:"+path+"}"))
+	})
+	c := newClient(t, r).legacy(`{}`)
+	list := `{"jsonrpc":"2.0","id":"list","method":"tools/list"}`
+	mustLack(t, c.send(list), `"more"`)
+	c.until("who", `{}`, fingerprint(password(0)))
+
+	set(password(1))
+	c.until("who", `{}`, fingerprint(password(1)))
+	time.Sleep(announceGap + announceDelay) // when a notification would be there
+	for len(c.msgs) > 0 {
+		mustLack(t, <-c.msgs, "list_changed")
+	}
+
+	set("a-password-for-more")
+	c.await("notifications/tools/list_changed")
+	mustContain(t, c.send(list), `"more"`)
+	mustContain(t, c.call("more", `{}`), `"text":"more"`)
+}
+
+// TestRotationCarriesTheSessionOn looks at what the second process of a server is told.
+func TestRotationCarriesTheSessionOn(t *testing.T) {
+	f := newFake(t, "fake", false)
+	f.caps = `{"tools":{"listChanged":true},"resources":{"subscribe":true},"logging":{}}`
+	f.answers["resources/list"] = `{"resources":[{"uri":"x://1","name":"one"}]}`
+	f.answers["resources/templates/list"] = `{"resourceTemplates":[]}`
+	f.answers["resources/subscribe"], f.answers["logging/setLevel"] = `{}`, `{}`
+	f.answers["tools/call"] = `{"content":[{"type":"text","text":"ok"}]}`
+	path, set := secretFile(t, password(0))
+	r := testRelay(t, func(c *config.Config) {
+		c.Servers[0].Env["SECRET"] = "${file:" + path + "}"
+	}, f)
+	c := newClient(t, r).legacy(everyCap)
+	mustContain(t, c.call("echo", `{}`), "ok")
+	c.send(`{"jsonrpc":"2.0","id":"l","method":"logging/setLevel","params":{"level":"warning"}}`)
+	c.send(`{"jsonrpc":"2.0","id":"s","method":"resources/subscribe","params":{"uri":"x://1"}}`)
+	f.await(t, `"resources/subscribe"`)
+	first := <-f.conns
+
+	set(password(1))
+	f.await(t, `"initialize"`)
+	second := <-f.conns
+	mustContain(t, f.await(t, `"resources/subscribe"`), `x://1`)
+	mustContain(t, f.await(t, `"logging/setLevel"`), `"warning"`)
+
+	// The new process asks, and the client answers, before and after the switch.
+	second.Send(`{"jsonrpc":"2.0","id":"roots","method":"roots/list"}`)
+	q := c.await(`"roots/list"`)
+	id := string(jsonrpc.Get([]byte(q), "id"))
+	c.send(`{"jsonrpc":"2.0","id":` + id + `,"result":{"roots":[{"uri":"file:///work"}]}}`)
+	f.await(t, `file:///work`)
+	second.Send(`{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{"uri":"x://1"}}`)
+	c.await(`notifications/resources/updated`)
+	mustContain(t, c.call("echo", `{}`), "ok")
+
+	awaitClosed(t, first) // nothing is under way there
+}
+
+func awaitClosed(t *testing.T, c *fakeConn) {
+	t.Helper()
+	for end := time.Now().Add(deadline); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		c.mu.Lock()
+		_, err := c.Conn.Write([]byte("\n"))
+		c.mu.Unlock()
+		if err != nil {
+			return
+		}
+	}
+	t.Error("the first process was not ended")
+}
+
+// web is a legacy server over Streamable HTTP that notes who is there.
+type web struct {
+	*httptest.Server
+	block chan struct{} // tools/call of "block" waits for it
+
+	mu    sync.Mutex
+	seen  []string // Authorization of each tools/call
+	began int      // initialize requests
+	entry chan string
+}
+
+func newWeb(t *testing.T) *web {
+	w := &web{block: make(chan struct{}), entry: make(chan string, 10000)}
+	w.Server = httptest.NewServer(http.HandlerFunc(w.serve))
+	t.Cleanup(func() {
+		w.CloseClientConnections()
+		w.Close()
+	})
+	return w
+}
+
+func (w *web) serve(out http.ResponseWriter, in *http.Request) {
+	if in.Method != http.MethodPost {
+		out.WriteHeader(http.StatusMethodNotAllowed)
+		return
+	}
+	raw := make([]byte, in.ContentLength)
+	if _, err := in.Body.Read(raw); err != nil && err.Error() != "EOF" {
+		return
+	}
+	m, err := jsonrpc.Parse(raw, jsonrpc.Limits{})
+	if err != nil || m.Kind != jsonrpc.Request {
+		out.WriteHeader(http.StatusAccepted)
+		return
+	}
+	auth := in.Header.Get("Authorization")
+	w.mu.Lock()
+	session := "session-" + strconv.Itoa(w.began)
+	result := `{}`
+	switch m.Method {
+	case "initialize":
+		w.began++
+		out.Header().Set("Mcp-Session-Id", session)
+		result = `{"protocolVersion":"2025-11-25","capabilities":{"tools":{}},"serverInfo":{"name":"web","version":"1"}}`
+	case "tools/list":
+		result = `{"tools":[` + echoTool + `,{"name":"block","inputSchema":{"type":"object"}}]}`
+	case "tools/call":
+		w.seen = append(w.seen, auth)
+		result = `{"content":[{"type":"text","text":"` + fingerprint(auth) + ` at ` + in.URL.Path + `."}]}`
+	}
+	w.mu.Unlock()
+	if m.Method == "tools/call" {
+		w.entry <- auth
+		if name, _ := jsonrpc.GetString(m.At(m.Params), "name"); name == "block" {
+			select {
+			case <-w.block:
+			case <-in.Context().Done():
+			}
+		}
+	}
+	out.Header().Set("Content-Type", "application/json")
+	out.Write(jsonrpc.NewResult(m.At(m.ID), []byte(result)))
+}
+
+func webServer(name, url string, headers map[string]string) config.Server {
+	return config.Server{Name: name, URL: url, Transport: "http", Protocol: "legacy", Headers: headers, Timeout: 20 * time.Second, MaxMessage: jsonrpc.DefaultMaxBytes}
+}
+
+func TestHeadersSwitchOnTheNextRequest(t *testing.T) {
+	w := newWeb(t)
+	path, set := secretFile(t, password(0))
+	r := testRelay(t, func(c *config.Config) {
+		c.Servers = append(c.Servers, webServer("web", w.URL+"/mcp", map[string]string{"Authorization": "Bearer ${file:" + path + "}"}))
+	})
+	c := newClient(t, r).legacy(`{}`)
+	c.until("echo", `{}`, fingerprint("Bearer "+password(0)))
+	blocked := c.start(`{"jsonrpc":"2.0","id":"b","method":"tools/call","params":{"name":"block"}}`)
+	for n := 1; n <= 3; n++ {
+		set(password(n))
+		c.until("echo", `{}`, fingerprint("Bearer "+password(n)))
+	}
+	close(w.block)
+	mustContain(t, c.wait(blocked), fingerprint("Bearer "+password(0)))
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.began != 1 {
+		t.Errorf("the server was greeted %d times", w.began)
+	}
+}
+
+func TestURLChangeReconnects(t *testing.T) {
+	w := newWeb(t)
+	path, set := secretFile(t, "tenant-number-one")
+	r := testRelay(t, func(c *config.Config) {
+		c.Servers = append(c.Servers, webServer("web", w.URL+"/${file:"+path+"}/mcp", nil))
+	})
+	c := newClient(t, r).legacy(`{}`)
+	c.until("echo", `{}`, "at /[redacted:file]/mcp")
+	blocked := c.start(`{"jsonrpc":"2.0","id":"b","method":"tools/call","params":{"name":"block"}}`)
+	<-w.entry
+	set("tenant-number-two")
+	for end := time.Now().Add(deadline); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		w.mu.Lock()
+		began := w.began
+		w.mu.Unlock()
+		if began == 2 {
+			break
+		}
+	}
+	mustContain(t, c.call("echo", `{}`), "at /[redacted:file]/mcp")
+	close(w.block)
+	mustContain(t, c.wait(blocked), "at /[redacted:file]/mcp")
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.began != 2 {
+		t.Errorf("the server was greeted %d times", w.began)
+	}
+}
+
+// TestCredentialsThatCannotBeHad stops the server that needs them, with a clear error, and
+// no other.
+func TestCredentialsThatCannotBeHad(t *testing.T) {
+	f := newFake(t, "fake", false)
+	f.answers["tools/call"] = `{"content":[{"type":"text","text":"ok"}]}`
+	path := t.TempDir() + "/not-there"
+	r := testRelay(t, func(c *config.Config) {
+		c.Naming = "always"
+		c.Servers = append(c.Servers, childServer("child", "${file:"+path+"}"))
+	}, f)
+	c := newClient(t, r).legacy(`{}`)
+	c.until("child__who", `{}`, "server child is not available: resolving references: ${file:"+path+"}")
+	mustContain(t, c.call("fake__echo", `{}`), `"ok"`)
+}
