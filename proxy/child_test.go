@@ -89,19 +89,12 @@ func secretFile(t testing.TB, value string) (path string, set func(string)) {
 	return path, set
 }
 
-// call calls a tool and returns the whole response.
-func (c *testClient) call(tool, args string) string {
-	c.t.Helper()
-	c.next++
-	return c.send(fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"method":"tools/call","params":{"name":%q,"arguments":%s}}`, c.next, tool, args))
-}
-
 // until calls a tool until its response holds the text.
 func (c *testClient) until(tool, args, text string) string {
 	c.t.Helper()
 	got := ""
 	for end := time.Now().Add(deadline); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
-		if got = c.call(tool, args); strings.Contains(got, text) {
+		if got = c.callTool(tool, args); strings.Contains(got, text) {
 			return got
 		}
 	}

@@ -75,7 +75,7 @@ func TestRotationLosesNoCall(t *testing.T) {
 		t.Errorf("%d processes answered, want %d", len(pids), rotations+1)
 	}
 	t.Logf("%d calls over %d rotations", calls.Load(), rotations)
-	m := pidOf.FindStringSubmatch(c.call("who", `{}`))
+	m := pidOf.FindStringSubmatch(c.callTool("who", `{}`))
 	for pid := range pids {
 		if n, _ := strconv.Atoi(pid); pid != m[1] {
 			awaitEnd(t, n)
@@ -92,7 +92,7 @@ func TestRotationThatFails(t *testing.T) {
 	before := pidOf.FindString(c.until("who", `{}`, fingerprint(password(0))))
 	set("refuse-this-password")
 	for end := time.Now().Add(time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
-		mustContain(t, c.call("who", `{}`), before)
+		mustContain(t, c.callTool("who", `{}`), before)
 	}
 	set(password(1))
 	c.until("who", `{}`, fingerprint(password(1)))
@@ -118,7 +118,7 @@ func TestRotationComparesDefinitions(t *testing.T) {
 	set("a-password-for-more")
 	c.await("notifications/tools/list_changed")
 	mustContain(t, c.send(list), `"more"`)
-	mustContain(t, c.call("more", `{}`), `"text":"more"`)
+	mustContain(t, c.callTool("more", `{}`), `"text":"more"`)
 }
 
 // TestRotationCarriesTheSessionOn looks at what the second process of a server is told.
@@ -134,7 +134,7 @@ func TestRotationCarriesTheSessionOn(t *testing.T) {
 		c.Servers[0].Env["SECRET"] = "${file:" + path + "}"
 	}, f)
 	c := newClient(t, r).legacy(everyCap)
-	mustContain(t, c.call("echo", `{}`), "ok")
+	mustContain(t, c.callTool("echo", `{}`), "ok")
 	c.send(`{"jsonrpc":"2.0","id":"l","method":"logging/setLevel","params":{"level":"warning"}}`)
 	c.send(`{"jsonrpc":"2.0","id":"s","method":"resources/subscribe","params":{"uri":"x://1"}}`)
 	f.await(t, `"resources/subscribe"`)
@@ -154,7 +154,7 @@ func TestRotationCarriesTheSessionOn(t *testing.T) {
 	f.await(t, `file:///work`)
 	second.Send(`{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{"uri":"x://1"}}`)
 	c.await(`notifications/resources/updated`)
-	mustContain(t, c.call("echo", `{}`), "ok")
+	mustContain(t, c.callTool("echo", `{}`), "ok")
 
 	awaitClosed(t, first) // nothing is under way there
 }
@@ -281,7 +281,7 @@ func TestURLChangeReconnects(t *testing.T) {
 			break
 		}
 	}
-	mustContain(t, c.call("echo", `{}`), "at /[redacted:file]/mcp")
+	mustContain(t, c.callTool("echo", `{}`), "at /[redacted:file]/mcp")
 	close(w.block)
 	mustContain(t, c.wait(blocked), "at /[redacted:file]/mcp")
 	w.mu.Lock()
@@ -303,5 +303,5 @@ func TestCredentialsThatCannotBeHad(t *testing.T) {
 	}, f)
 	c := newClient(t, r).legacy(`{}`)
 	c.until("child__who", `{}`, "server child is not available: resolving references: ${file:"+path+"}")
-	mustContain(t, c.call("fake__echo", `{}`), `"ok"`)
+	mustContain(t, c.callTool("fake__echo", `{}`), `"ok"`)
 }
