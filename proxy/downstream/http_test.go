@@ -27,8 +27,11 @@ type site struct {
 }
 
 func newSite(t testing.TB, o HTTPOptions) *site {
+	return newSiteOf(t, newFixture(t), o)
+}
+
+func newSiteOf(t testing.TB, f *fixture, o HTTPOptions) *site {
 	o.Log = zerolog.Nop()
-	f := newFixture(t)
 	s := &site{t: t, f: f, h: NewHTTP(f.relay, o), client: &http.Client{Transport: &http.Transport{}}, done: make(chan error, 1)}
 	l, err := s.h.Listen("127.0.0.1:0")
 	if err != nil {

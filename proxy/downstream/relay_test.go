@@ -38,9 +38,20 @@ type fixture struct {
 //	elicit    asks the client something and answers with what it said
 func newFixture(t testing.TB) *fixture {
 	t.Helper()
+	return newFixtureWith(t, nil, nil, vault.Options{})
+}
+
+// newFixtureWith is newFixture with something before the server, another configuration of
+// it and a source of secrets.
+func newFixtureWith(t testing.TB, before func(http.Handler) http.Handler, change func(*config.Server), o vault.Options) *fixture {
+	t.Helper()
 	event, proceed := make(chan string, 100), make(chan struct{})
 	u := &upstreamServer{event: event, proceed: proceed, sessions: map[string]*upstreamSession{}}
-	web := httptest.NewServer(u)
+	handler := http.Handler(u)
+	if before != nil {
+		handler = before(u)
+	}
+	web := httptest.NewServer(handler)
 	t.Cleanup(func() {
 		web.CloseClientConnections()
 		web.Close()
@@ -50,6 +61,9 @@ func newFixture(t testing.TB) *fixture {
 	cfg := &config.Config{Version: 1, Tools: config.Tools{Patterns: all}, Resources: all, Prompts: all, Approvals: config.Approvals{Timeout: patience}, Servers: []config.Server{{
 		Name: "up", URL: web.URL, Transport: "http", Protocol: "legacy", Timeout: time.Minute, Elicitation: true, Arguments: config.Arguments{Open: true}, MaxMessage: jsonrpc.DefaultMaxBytes,
 	}}}
+	if change != nil {
+		change(&cfg.Servers[0])
+	}
 	dir, err := os.MkdirTemp("", "downstream")
 	if err != nil {
 		t.Fatal(err)
@@ -58,7 +72,7 @@ func newFixture(t testing.TB) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
-	secrets, err := vault.New(vault.Options{})
+	secrets, err := vault.New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
