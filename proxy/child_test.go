@@ -36,7 +36,9 @@ func runChild() {
 		return mcp.NewToolResultText("it is " + secret), nil
 	})
 	s.AddTool(mcp.NewTool("die"), func(context.Context, mcp.CallToolRequest) (*mcp.CallToolResult, error) {
-		panic("the password is " + secret)
+		fmt.Fprintln(os.Stderr, "the password is "+secret)
+		os.Exit(2)
+		return nil, nil
 	})
 	s.AddTool(mcp.NewTool("search", mcp.WithString("q", mcp.Required()), mcp.WithString("api_key", mcp.Required()), mcp.WithNumber("account")),
 		func(_ context.Context, r mcp.CallToolRequest) (*mcp.CallToolResult, error) {

@@ -48,9 +48,7 @@ func (c *conn) acquire(ctx context.Context) (*credentials, error) {
 // equip sorts the values of a grant. They are known to the redactor before anything uses
 // them.
 func (c *conn) equip(grant *vault.Grant) *credentials {
-	for _, secret := range grant.Secrets {
-		c.fleet.relay.redact.Add(secret.Name, secret.Value)
-	}
+	c.fleet.relay.learn(grant.Secrets)
 	// The order is that of config.Server.References.
 	rest := grant.Values
 	take := func() (v string) { v, rest = rest[0], rest[1:]; return v }
@@ -97,7 +95,7 @@ func (c *conn) start() (*link, error) {
 	}
 	l, err := c.connect(c.ctx, keys)
 	if err != nil {
-		keys.grant.Close()
+		c.release(keys)
 	}
 	return l, err
 }
@@ -199,18 +197,18 @@ func (c *conn) renewed(l *link, keys *credentials, delay time.Duration) *credent
 	}
 	switch {
 	case l.ended() || c.ctx.Err() != nil:
-		keys.grant.Close()
+		c.release(keys)
 		if err == nil {
 			next.Close()
 		}
 		return nil
 	case err == nil:
-		keys.grant.Close()
+		c.release(keys)
 		return c.equip(next)
 	case !waited:
 		// They have ended unused: others are got, or the wait goes on.
 		if fresh, err := c.acquire(c.ctx); err == nil {
-			keys.grant.Close()
+			c.release(keys)
 			return fresh
 		}
 	}
@@ -222,7 +220,7 @@ func (c *conn) rekey(l *link, keys *credentials) {
 	l.mu.Lock()
 	if l.closed {
 		l.mu.Unlock()
-		keys.grant.Close()
+		c.release(keys)
 		return
 	}
 	old := l.keys.Swap(keys)
@@ -237,7 +235,7 @@ func (c *conn) rekey(l *link, keys *credentials) {
 		case <-l.gone:
 		case <-time.After(c.drainLimit()):
 		}
-		old.grant.Close()
+		c.release(old)
 	})
 }
 

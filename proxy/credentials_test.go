@@ -1,9 +1,11 @@
 package proxy
 
 import (
+	"bytes"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"regexp"
 	"strconv"
 	"strings"
@@ -12,8 +14,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpfirewall/mcpfirewall/internal/audit"
 	"github.com/mcpfirewall/mcpfirewall/internal/config"
 	"github.com/mcpfirewall/mcpfirewall/internal/jsonrpc"
+	"github.com/mcpfirewall/mcpfirewall/vault"
+	"github.com/rs/zerolog"
 )
 
 func password(n int) string { return fmt.Sprintf("password-number-%d-of-the-child", n) }
@@ -304,4 +309,85 @@ func TestCredentialsThatCannotBeHad(t *testing.T) {
 	c := newClient(t, r).legacy(`{}`)
 	c.until("child__who", `{}`, "server child is not available: resolving references: ${file:"+path+"}")
 	mustContain(t, c.callTool("fake__echo", `{}`), `"ok"`)
+}
+
+// TestMasksAreBounded holds that values of the past are masked, but not without end, and
+// that one in use always is.
+func TestMasksAreBounded(t *testing.T) {
+	r := testRelay(t, nil)
+	masked := func(n int) bool { return r.redact.Text(password(n)) != password(n) }
+	of := func(n int) []vault.Secret {
+		return []vault.Secret{{Name: "vault:db/creds/x#password", Value: password(n)}}
+	}
+	r.learn(of(0))
+	r.learn(of(0))
+	r.unlearn(of(0)) // in use once
+	for n := 1; n <= 2*maxPast; n++ {
+		r.learn(of(n))
+		r.unlearn(of(n))
+		if n == 500 { // in use again, and over once more
+			r.learn(of(1))
+			r.unlearn(of(1))
+		}
+		if n == maxPast+400 && !masked(1) {
+			t.Error("a value is not masked because it was in use twice")
+		}
+	}
+	for n, want := range map[int]bool{0: true, 1: false, maxPast - 10: false, maxPast + 10: true, 2 * maxPast: true} {
+		if masked(n) != want {
+			t.Errorf("value %d: masked is %v", n, !want)
+		}
+	}
+	if len(r.masks.live) != 1 || len(r.masks.past) != maxPast {
+		t.Errorf("%d in use, %d past", len(r.masks.live), len(r.masks.past))
+	}
+}
+
+// TestLastWordsAreMasked has a server tell its credential in its last words.
+func TestLastWordsAreMasked(t *testing.T) {
+	for name, secret := range map[string]string{"at the start": "refuse-this-password", "in a call": password(0)} {
+		t.Run(name, func(t *testing.T) {
+			path, _ := secretFile(t, secret)
+			cfg := openConfig(t)
+			cfg.Servers = []config.Server{childServer("child", "${file:"+path+"}")}
+			records := t.TempDir() + "/audit.jsonl"
+			log, err := audit.Open(audit.Options{Path: records})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var logged lockedBuffer
+			c := newClient(t, relayWith(t, cfg, log, vault.Options{}, zerolog.New(&logged))).legacy(`{}`)
+			var got string
+			if name == "at the start" {
+				got = c.until("who", `{}`, "that password is refused: [redacted:file]")
+			} else {
+				got = c.callTool("die", `{}`)
+				mustContain(t, got, "the password is [redacted:file]")
+			}
+			text, err := os.ReadFile(records)
+			if err != nil {
+				t.Fatal(err)
+			}
+			mustContain(t, logged.String(), "[redacted:file]")
+			mustContain(t, string(text), "[redacted:file]")
+			mustLack(t, got+logged.String()+string(text), secret)
+		})
+	}
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }

@@ -132,7 +132,7 @@ func (c *conn) connect(ctx context.Context, keys *credentials) (*link, error) {
 		l.mu.Lock()
 		l.closed = true
 		l.mu.Unlock()
-		l.keys.Load().grant.Close()
+		c.release(l.keys.Load())
 		close(l.buried)
 	}()
 	return l, nil

@@ -25,6 +25,7 @@
 //	link.go       one connection: requests and answers
 //	credentials.go  the credentials of a connection, and what happens when they change
 //	drain.go      the end of a connection that was replaced
+//	masks.go      which values the redactor knows
 //	inject.go     arguments that the firewall adds to calls
 //	refuse.go     answers to calls that are not made
 //	vet.go        what a server may ask of the client
@@ -74,6 +75,7 @@ type Relay struct {
 	version string
 	box     *seal.Box
 	memory  *memory
+	masks   masks
 	store   state.Store
 
 	current atomic.Pointer[generation]
