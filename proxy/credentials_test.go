@@ -391,3 +391,82 @@ func (l *lockedBuffer) String() string {
 	defer l.mu.Unlock()
 	return l.b.String()
 }
+
+// TestRotationKeepsTasks holds that a task is looked after where it runs.
+func TestRotationKeepsTasks(t *testing.T) {
+	f := newFake(t, "fake", false)
+	f.caps = `{"tools":{"listChanged":true},"tasks":{"requests":{"tools":{"call":{}}},"cancel":{}}}`
+	var mu sync.Mutex
+	order := map[*fakeConn]int{}
+	f.handle = func(c *fakeConn, m *jsonrpc.Message) bool {
+		mu.Lock()
+		if order[c] == 0 {
+			order[c] = len(order) + 1
+		}
+		n := order[c]
+		mu.Unlock()
+		var result string
+		switch m.Method {
+		case "tools/call":
+			result = fmt.Sprintf(`{"content":[{"type":"text","text":"process %d"}]}`, n)
+			if jsonrpc.Find(m.Raw, m.Params, "task").Present() {
+				result = `{"task":{"taskId":"the-task","status":"working","createdAt":"2026-01-01T00:00:00Z","lastUpdatedAt":"2026-01-01T00:00:00Z","ttl":60000}}`
+			}
+		case "tasks/result":
+			result = fmt.Sprintf(`{"content":[{"type":"text","text":"done by process %d"}]}`, n)
+		default:
+			return false
+		}
+		c.Send(`{"jsonrpc":"2.0","id":` + string(m.At(m.ID)) + `,"result":` + result + `}`)
+		return true
+	}
+	path, set := secretFile(t, password(0))
+	r := testRelay(t, func(c *config.Config) {
+		c.Servers[0].Env["SECRET"] = "${file:" + path + "}"
+	}, f)
+	c := newClient(t, r).legacy(`{"tasks":{}}`)
+	mustContain(t, c.callTool("echo", `{}`), "process 1")
+	got := c.send(`{"jsonrpc":"2.0","id":"t","method":"tools/call","params":{"name":"echo","arguments":{},"task":{"ttl":60000}}}`)
+	id, _ := jsonrpc.GetString([]byte(got), "result", "task", "taskId")
+	if id == "" {
+		t.Fatalf("no task: %s", got)
+	}
+	first := <-f.conns
+	set(password(1))
+	c.until("echo", `{}`, "process 2")
+	mustContain(t, c.send(`{"jsonrpc":"2.0","id":"r","method":"tasks/result","params":{"taskId":"`+id+`"}}`), "done by process 1")
+	awaitClosed(t, first)
+	mustContain(t, c.send(`{"jsonrpc":"2.0","id":"s","method":"tasks/result","params":{"taskId":"`+id+`"}}`), "done by process 2")
+}
+
+// TestRotationDuringApproval changes the credential while a person is asked.
+func TestRotationDuringApproval(t *testing.T) {
+	path, set := secretFile(t, password(0))
+	r := testRelay(t, func(c *config.Config) {
+		c.Tools.Ask = []string{"child.who"}
+		c.Servers = append(c.Servers, childServer("child", "${file:"+path+"}"))
+	})
+	c := newClient(t, r).legacy(everyCap)
+	final := c.start(`{"jsonrpc":"2.0","id":"a","method":"tools/call","params":{"name":"who","arguments":{}}}`)
+	question := c.await("elicitation/create")
+	first := c.s.fleet.links()[0]
+	set(password(1))
+	<-first.buried // nothing is under way there
+	c.send(`{"jsonrpc":"2.0","id":` + string(jsonrpc.Get([]byte(question), "id")) + `,"result":{"action":"accept","content":{}}}`)
+	mustContain(t, c.wait(final), fingerprint(password(1)))
+}
+
+// TestCredentialsThatEnd holds that a server whose credentials have ended is not used with
+// them, and says so.
+func TestCredentialsThatEnd(t *testing.T) {
+	path, _ := secretFile(t, password(0))
+	r := testRelay(t, func(c *config.Config) {
+		c.Servers = append(c.Servers, childServer("child", "${file:"+path+"}"))
+	})
+	c := newClient(t, r).legacy(`{}`)
+	pid := pidOf.FindStringSubmatch(c.until("who", `{}`, fingerprint(password(0))))[1]
+	r.vault.Close(t.Context()) // as if nothing could be had any more
+	c.until("who", `{}`, "server child is not available: ")
+	n, _ := strconv.Atoi(pid)
+	awaitEnd(t, n)
+}
