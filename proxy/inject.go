@@ -233,7 +233,7 @@ func (v *view) unused() config.Problems {
 				return c.conn == conn && slices.ContainsFunc(c.inject, func(a injected) bool { return a.index == i })
 			})
 			if !used {
-				p := v.gen.cfg.Problem("servers."+conn.name+"."+in.Path(), 0, "no tool of the server that this is for declares the argument "+in.Argument+", so it is added to no call", "")
+				p := v.gen.cfg.Problem("servers."+conn.name+"."+in.Path(), 0, "this is added to no call: no tool that it is for declares the argument "+in.Argument+", or another pattern wins", "")
 				p.Warning = true
 				problems = append(problems, p)
 			}

@@ -76,7 +76,7 @@ func TestInject(t *testing.T) {
 	for _, p := range c.s.Findings() {
 		warned = append(warned, p.Message)
 	}
-	mustContain(t, strings.Join(warned, "\n"), "no tool of the server that this is for declares the argument api_key")
+	mustContain(t, strings.Join(warned, "\n"), "no tool that it is for declares the argument api_key")
 
 	text, err := os.ReadFile(records)
 	if err != nil {
@@ -136,7 +136,7 @@ func schemaServer(t *testing.T, modern bool, input string) *fakeServer {
 }
 
 func TestInjectAndSchemas(t *testing.T) {
-	for name, test := range map[string]struct {
+	tests := map[string]struct {
 		input  string
 		inject []config.Injection
 		args   string
@@ -196,7 +196,7 @@ func TestInjectAndSchemas(t *testing.T) {
 		},
 		"not": {
 			input: `{"type":"object","properties":{"key":{"type":"string"},"q":{"type":"string"}},"not":{"required":["k\u0065y","q"]}}`,
-			args:  `{"q":"x"}`, want: `"rule\":\"schema`, hidden: []string{`"not"`},
+			args:  `{"q":"x"}`, want: `"rule":"schema"`, hidden: []string{`"not":`},
 		},
 		"all of": {
 			input: `{"type":"object","properties":{"key":{"type":"string"}},"allOf":[{"required":["key"]},{"properties":{"key":{"minLength":2}}}]}`,
@@ -221,26 +221,47 @@ func TestInjectAndSchemas(t *testing.T) {
 		},
 		"tool's own wins": {
 			input:  `{"type":"object","properties":{"key":{"type":"string"}}}`,
-			inject: []config.Injection{{Argument: "key", Text: "for all"}, {Tool: "to*", Argument: "key", Text: "for the tool"}, {Tool: "other", Argument: "key", Text: "for another"}},
+			inject: []config.Injection{{Tool: "tool's*", Argument: "key", Text: "for the tool"}, {Tool: "tool", Argument: "key", Text: "for another"}},
 			args:   `{}`, want: `got {\"key\":\"for the tool\"}`,
 		},
 		"two patterns": {
 			input:  `{"type":"object","properties":{"key":{"type":"string"}}}`,
-			inject: []config.Injection{{Tool: "*ol", Argument: "key", Text: "one"}, {Tool: "to*", Argument: "key", Text: "other"}},
+			inject: []config.Injection{{Tool: "two_*", Argument: "key", Text: "one"}, {Tool: "*_patterns", Argument: "key", Text: "other"}},
 			args:   `{}`, want: `Unknown tool`,
 		},
-	} {
+	}
+	// One server has a tool for each of them.
+	var tools []string
+	injections := []config.Injection{{Argument: "key", Text: "for all"}}
+	for name, test := range tests {
+		tool := strings.ReplaceAll(name, " ", "_")
+		tools = append(tools, fmt.Sprintf(`{"name":%q,"inputSchema":%s}`, tool, test.input))
+		if test.inject == nil {
+			test.inject = []config.Injection{{Argument: "key", Text: "value"}}
+		}
+		for _, in := range test.inject {
+			if in.Tool == "" {
+				in.Tool = tool
+			}
+			injections = append(injections, in)
+		}
+	}
+	f := schemaServer(t, false, `{}`)
+	f.answers["tools/list"] = `{"tools":[` + strings.Join(tools, ",") + `]}`
+	c := newClient(t, testRelay(t, func(cfg *config.Config) { cfg.Servers[0].Inject = injections }, f)).legacy(`{}`)
+	list := c.send(`{"jsonrpc":"2.0","id":"list","method":"tools/list"}`)
+	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			f := schemaServer(t, false, test.input)
-			c := newClient(t, testRelay(t, func(cfg *config.Config) {
-				if cfg.Servers[0].Inject = test.inject; test.inject == nil {
-					cfg.Servers[0].Inject = []config.Injection{{Argument: "key", Text: "value"}}
+			tool := strings.ReplaceAll(name, " ", "_")
+			mustContain(t, c.callTool(tool, test.args), test.want)
+			shown := ""
+			for el := range jsonrpc.Elements([]byte(list), jsonrpc.Find([]byte(list), jsonrpc.Span{End: len(list)}, "result", "tools")) {
+				if raw := list[el.Start:el.End]; strings.Contains(raw, `"name":"`+tool+`"`) {
+					shown = raw
 				}
-			}, f)).legacy(`{}`)
-			mustContain(t, strings.ReplaceAll(c.callTool("tool", test.args), `"rule":"`, `"rule\":\"`), test.want)
-			list := c.send(`{"jsonrpc":"2.0","id":"list","method":"tools/list"}`)
-			mustContain(t, list, test.shown...)
-			mustLack(t, list, test.hidden...)
+			}
+			mustContain(t, shown, test.shown...)
+			mustLack(t, shown, test.hidden...)
 		})
 	}
 }
