@@ -18,28 +18,32 @@ func (s *scanner) card(w *window) bool {
 	if !spoken || !luhn(w.digits) {
 		return false
 	}
-	near := s.near()
-	if near&bit(creditCard) != 0 {
+	apart := w.left == apart && w.right == apart
+	if ok && apart && s.printed(w) {
 		return s.add(w.start, w.end, creditCard)
 	}
-	if !ok || w.left != apart || w.right != apart {
-		return false
-	}
+	near := s.near()
 	switch {
-	case w.first == w.last:
-		if !usual || near&(notPersonal|bit(phone)|weakPhone) != 0 {
-			return false
-		}
-	case w.shape == 0x4444 || w.shape == 0x465 || w.shape == 0x464 || w.shape == 0x44443:
-		if sep := s.uniform(w); sep != ' ' && sep != '-' && sep != '.' {
-			return false
-		}
-	case w.first == 0 && w.last == s.chain.n-1 && usual && len(w.digits) >= 15:
-		// Any other groups, if all the number is in them.
-	default:
+	case near&bit(creditCard) != 0:
+	case !ok || !apart || !usual:
 		return false
+	case w.first == w.last:
+		if near&(notPersonal|bit(phone)|weakPhone) != 0 {
+			return false
+		}
+	case w.first > 0 || w.last < s.chain.n-1 || len(w.digits) < 15:
+		return false // other groups count if all the number is in them
 	}
 	return s.add(w.start, w.end, creditCard)
+}
+
+// printed says whether the groups are those that cards have.
+func (s *scanner) printed(w *window) bool {
+	if w.shape != 0x4444 && w.shape != 0x465 && w.shape != 0x464 && w.shape != 0x44443 {
+		return false
+	}
+	sep := s.uniform(w)
+	return sep == ' ' || sep == '-' || sep == '.'
 }
 
 // issuer says whether a scheme has numbers that begin so and are so long, and

@@ -236,7 +236,8 @@ func topLevel(label []byte) bool {
 		}
 	}
 	switch string(label) {
-	case "local", "internal", "intranet", "corp", "home", "lan", "private", "test", "example", "invalid", "localdomain":
+	case "com", "org", "net", "edu", "gov", "de", "uk", "fr", "io", // by far the most
+		"local", "internal", "intranet", "corp", "home", "lan", "private", "test", "example", "invalid", "localdomain":
 		return true
 	}
 	if bytes.HasPrefix(label, []byte("xn--")) {

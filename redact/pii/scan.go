@@ -353,6 +353,9 @@ func zeroWidth(text []byte, i int) int {
 
 // zeroWidths returns the size of at most 16 characters that cannot be seen.
 func zeroWidths(text []byte, i int) int {
+	if i >= len(text) || text[i] < 0xc2 {
+		return 0
+	}
 	size := 0
 	for range 16 {
 		z := zeroWidth(text, i+size)
