@@ -115,7 +115,7 @@ func (s *scanner) behind() words {
 		}
 	}
 	w, _ := read(s.text[i:end])
-	s.wordsBehind = w & (bit(phone) | weakPhone)
+	s.wordsBehind = w & (bit(phone) | weakPhone | labelPhone)
 	return s.wordsBehind
 }
 

@@ -11,8 +11,8 @@ func (s *scanner) hasPlus(first int) bool {
 //
 // What is one:
 //   - + and a country calling code (or 00, 011 and the code), and then a number
-//     of that country's plan, or, in groups or near a word that speaks of
-//     telephones, one of a length that the plan has;
+//     of that country's plan, or, in groups, near a word that speaks of
+//     telephones or of 11 digits and more, one of a length that the plan has;
 //   - 7 to 15 digits near such a word, unless they are a date; near a word that
 //     is also used otherwise ("call", "office") they have to be in groups, or
 //     it is put so that it can be nothing else ("Office: 2125550123",
@@ -100,7 +100,9 @@ func (s *scanner) abroad(first, start, skip int) (last, end int) {
 		return -1, 0
 	}
 	near := s.near() & (bit(phone) | weakPhone)
-	if likely > first && (skip == 0 || near != 0 || likely-first >= 3) || likely == first && near&bit(phone) != 0 {
+	n := c.groups[likely].at + c.groups[likely].n - c.groups[first].at
+	if likely > first && (skip == 0 || near != 0 || likely-first >= 3) ||
+		likely == first && (near&bit(phone) != 0 || skip == 0 && (near != 0 || n >= 11)) {
 		return s.dialled(first, start, likely)
 	}
 	return -1, 0
