@@ -1,0 +1,212 @@
+package secrets
+
+import (
+	"fmt"
+	"math"
+	"regexp/syntax"
+	"slices"
+	"strings"
+)
+
+// allow is an allow-list: what it knows is no secret.
+type allow struct {
+	target    string // what regexes are held against: "" for the secret, "match", "line"
+	all       bool   // all of what is given must hold, not one
+	regexes   []*pattern
+	stopwords *stopwords
+}
+
+// lineReach is how far on both sides of a match its line is looked at. A
+// JSON document is one line of any length, and what stands far off in it says nothing
+// about a match.
+const lineReach = 128
+
+// newAllow returns the allow-list that gitleaks' configuration describes, or nil
+// if it can allow nothing here: there are no commits and no file names, and what
+// would be a name in a text is the attacker's word.
+func newAllow(c *allowConfig) (*allow, error) {
+	a := &allow{target: c.RegexTarget}
+	switch strings.ToUpper(c.Condition) {
+	case "", "OR", "||":
+	case "AND", "&&":
+		if len(c.Paths)+len(c.Commits) > 0 {
+			return nil, nil
+		}
+		a.all = true
+	default:
+		return nil, fmt.Errorf("allow-list has the unknown condition %q", c.Condition)
+	}
+	switch c.RegexTarget {
+	case "secret":
+		a.target = ""
+	case "", "match", "line":
+	default:
+		return nil, fmt.Errorf("allow-list has the unknown regexTarget %q", c.RegexTarget)
+	}
+	for _, source := range c.Regexes {
+		p, _, err := compile(source, dropLead)
+		if err != nil {
+			return nil, fmt.Errorf("reading an allow-list: %w", err)
+		}
+		a.regexes = append(a.regexes, p)
+	}
+	if len(c.Stopwords) > 0 {
+		a.stopwords = newStopwords(c.Stopwords)
+	}
+	if len(a.regexes) == 0 && a.stopwords == nil {
+		return nil, nil
+	}
+	return a, nil
+}
+
+// dropLead removes runs of any length, none included, that a pattern begins
+// with: whether it is somewhere in a text does not depend on them.
+func dropLead(re *syntax.Regexp) *syntax.Regexp {
+	switch re.Op {
+	case syntax.OpStar:
+		return &syntax.Regexp{Op: syntax.OpEmptyMatch}
+	case syntax.OpAlternate:
+		out := *re
+		out.Sub = slices.Clone(re.Sub)
+		for i := range out.Sub {
+			out.Sub[i] = dropLead(out.Sub[i])
+		}
+		return &out
+	case syntax.OpConcat:
+		out := *re
+		out.Sub = slices.Clone(re.Sub)
+		out.Sub[0] = dropLead(out.Sub[0])
+		return &out
+	}
+	return re
+}
+
+// allows reports whether the list allows the secret that text[start:end] matched
+// a rule for.
+func (a *allow) allows(s *scan, secret []byte, start, end int) bool {
+	target := secret
+	switch a.target {
+	case "match":
+		target = s.text[start:end]
+	case "line":
+		target = line(s.text, start, end)
+	}
+	if a.all {
+		return (len(a.regexes) == 0 || a.matches(s, target)) &&
+			(a.stopwords == nil || a.stopwords.in(s, secret))
+	}
+	return a.stopwords != nil && a.stopwords.in(s, secret) || a.matches(s, target)
+}
+
+func (a *allow) matches(s *scan, target []byte) bool {
+	for _, p := range a.regexes {
+		if p.search(&s.aux, target) {
+			return true
+		}
+	}
+	return false
+}
+
+// line returns the line that text[start:end] is in, as far as it is looked at.
+func line(text []byte, start, end int) []byte {
+	from, to := start, end
+	for from > 0 && start-from < lineReach && text[from-1] != '\n' {
+		from--
+	}
+	for to < len(text) && to-end < lineReach && text[to] != '\n' {
+		to++
+	}
+	return text[from:to]
+}
+
+// stopwords finds any of many words in a text, in any case.
+type stopwords struct {
+	words []string
+	heads [1<<stopBits + 1]uint16 // words[heads[h]:heads[h+1]] have the hash h
+	short []string                // those of less than three bytes
+}
+
+const stopBits = 12
+
+func stopHash(a, b, c byte) uint32 {
+	return (uint32(a) | uint32(b)<<8 | uint32(c)<<16) * 0x9E3779B1 >> (32 - stopBits)
+}
+
+func newStopwords(words []string) *stopwords {
+	w := &stopwords{}
+	hash := func(s string) uint32 { return stopHash(s[0], s[1], s[2]) }
+	for _, word := range words {
+		word = strings.ToLower(word)
+		if len(word) < 3 {
+			w.short = append(w.short, word)
+			continue
+		}
+		w.words = append(w.words, word)
+	}
+	slices.SortFunc(w.words, func(a, b string) int { return int(hash(a)) - int(hash(b)) })
+	for _, word := range w.words {
+		w.heads[hash(word)+1]++
+	}
+	for h := range 1 << stopBits {
+		w.heads[h+1] += w.heads[h]
+	}
+	return w
+}
+
+// in reports whether a stopword is in text.
+func (w *stopwords) in(s *scan, text []byte) bool {
+	s.lower = s.lower[:0]
+	for _, b := range text {
+		if 'A' <= b && b <= 'Z' {
+			b += 'a' - 'A'
+		}
+		s.lower = append(s.lower, b)
+	}
+	low := s.lower
+	for i := 0; i+3 <= len(low); i++ {
+		h := stopHash(low[i], low[i+1], low[i+2])
+		for _, word := range w.words[w.heads[h]:w.heads[h+1]] {
+			if len(word) <= len(low)-i && string(low[i:i+len(word)]) == word {
+				return true
+			}
+		}
+	}
+	for _, word := range w.short {
+		if strings.Contains(string(low), word) {
+			return true
+		}
+	}
+	return false
+}
+
+// xlogx[n] is n·log₂(n).
+var xlogx = func() (t [256]float64) {
+	for n := 1; n < len(t); n++ {
+		t[n] = float64(n) * math.Log2(float64(n))
+	}
+	return t
+}()
+
+// entropy returns the Shannon entropy of text in bits a byte. gitleaks counts
+// characters; the rules' secrets are ASCII, where that is the same.
+func entropy(text []byte) float64 {
+	var counts [256]int
+	for _, b := range text {
+		counts[b]++
+	}
+	// H = log₂(n) − Σ c·log₂(c) / n
+	n, sum := float64(len(text)), 0.0
+	if n == 0 {
+		return 0
+	}
+	for _, c := range counts {
+		switch {
+		case c == 0:
+		case c < len(xlogx):
+			sum += xlogx[c]
+		default:
+			sum += float64(c) * math.Log2(float64(c))
+		}
+	}
+	return math.Log2(n) - sum/n
+}
