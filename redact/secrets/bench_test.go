@@ -9,9 +9,14 @@ import (
 	"time"
 )
 
-var words = strings.Fields(`the quick report of a meeting on how our service stores keys and tokens was written by two
-	people from the team in Berlin and shows that most of the work they did went into the access layer while others took
-	the remaining time to describe what customers see when a page loads slowly or an order cannot be found in the list`)
+var words = strings.Fields(`the quick report of a meeting on how our service stores orders and invoices was written by two
+	people from the team in Berlin and shows that most of the work they did went into the front page while others took
+	the remaining time to describe what customers see when it loads slowly or an order cannot be found in the list
+	before summer ends we should agree on who answers questions from new customers since nobody has looked at them for
+	weeks and several were unhappy about it last year a third of all visitors left without buying anything but after the
+	change in April this fell to one in five which is a key result although it is too early to say whether it will last
+	please read the notes below and tell us what you think especially if you have access to the numbers of other teams
+	because ours go back only to January when we moved to a larger building with better light and more room for everyone`)
 
 func prose(rng *rand.Rand, n int) string {
 	var b strings.Builder
@@ -67,7 +72,7 @@ func keywords(size int) []byte {
 
 const alnum = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
-func random(rng *rand.Rand, alphabet string, n int) string {
+func draw(rng *rand.Rand, alphabet string, n int) string {
 	out := make([]byte, n)
 	for i := range out {
 		out[i] = alphabet[rng.IntN(len(alphabet))]
@@ -82,13 +87,13 @@ func dense(size int) []byte {
 	for b.Len() < size {
 		switch rng.IntN(4) {
 		case 0:
-			fmt.Fprintf(&b, "token ghp_%s\n", random(rng, alnum, 36))
+			fmt.Fprintf(&b, "token ghp_%s\n", draw(rng, alnum, 36))
 		case 1:
-			fmt.Fprintf(&b, "api_key = \"%s\"\n", random(rng, alnum, 32))
+			fmt.Fprintf(&b, "api_key = \"%s\"\n", draw(rng, alnum, 32))
 		case 2:
-			fmt.Fprintf(&b, "AKIA%s\n", random(rng, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", 16))
+			fmt.Fprintf(&b, "AKIA%s\n", draw(rng, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", 16))
 		case 3:
-			fmt.Fprintf(&b, "postgres://app:%s@db.internal/app\n", random(rng, alnum, 20))
+			fmt.Fprintf(&b, "postgres://app:%s@db.internal/app\n", draw(rng, alnum, 20))
 		}
 		b.WriteString(prose(rng, 60))
 		b.WriteByte('\n')

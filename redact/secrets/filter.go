@@ -9,36 +9,43 @@ import (
 
 // filter finds anchors in a text.
 //
-// Every second position of a text is looked at: the three bytes there, a gram,
+// Every second position of a text is looked at: the four bytes there, a gram,
 // with bit 5 of each set so that letters of both cases are the same, are looked up
 // in a small set. Of each anchor the set holds all grams that can be at an even and at
 // an odd offset; which offset is free to choose, so the rarest is. Nearly all of
 // a clean text is passed over that way, and no look-up waits for the one before.
 type filter struct {
-	grams   *[1 << setBits]uint8 // set of hashed grams, eight bits for each upper part of a hash
-	lists   []uint32             // entries[lists[h]:lists[h+1]], by the hash's first listBits
+	grams   *[1 << setBits]uint64 // Bloom filter of grams, both bits of one in one word
+	lists   []uint32              // entries[lists[h]:lists[h+1]], by the hash's first listBits
 	entries []entry
 	anchors []anchor
 }
 
-// entry says that a gram is at an offset in an anchor.
+// entry says that a gram, of whose hash there is a part, is at an offset in an anchor.
 type entry struct {
 	anchor uint16
-	offset uint8
+	offset int8
+	check  uint8
 }
 
+func check(h uint64) uint8 { return uint8(h >> 31) }
+
 const (
-	setBits  = 15
+	setBits  = 13
 	listBits = 14
 	// maxGrams bounds how many grams one stretch of an anchor can be.
 	maxGrams = 1 << 13
-	foldGram = 0x20202000
+	foldGram = 0x20202020
+	gramSize = 4
 )
 
-// gramHash hashes the lower three bytes of g<<8.
-func gramHash(g uint32) uint32 { return (g | foldGram) * 0x9E3779B1 }
+func gramHash(g uint32) uint64 { return uint64(g|foldGram) * 0x9E3779B97F4A7C15 }
 
-func bit(h uint32) uint8 { return 1 << (h >> (32 - setBits - 3) & 7) }
+// A gram with hash h is in the set if two bits of a word are set; word and bits
+// are chosen by separate parts of the hash.
+func word(h uint64) uint64   { return h >> (64 - setBits) }
+func first(h uint64) uint64  { return 1 << (h >> 45 & 63) }
+func second(h uint64) uint64 { return 1 << (h >> 39 & 63) }
 
 // frequency estimates how often a byte, folded, is met in a thousand of ordinary JSON.
 var frequency = func() (f [256]float64) {
@@ -88,28 +95,43 @@ func (p placer) fold(s *set) folded {
 }
 
 // place chooses the offset, of the given parity, at which grams of an anchor
-// are looked for: it returns the grams and how often one of them is met.
+// are looked for: it returns the grams and how often one of them is met. A short
+// anchor's grams reach beyond it, at most one byte to the left, where there always
+// is one: an anchor at the first position has the other parity.
 func (p placer) place(sets []set, parity int) (offset int, grams []uint32, cost float64) {
 	cost = math.Inf(1)
-	var best [3][]byte
-	var all [maxAnchor + 2]folded
-	for k := range sets {
-		all[k] = p.fold(&sets[k])
-	}
-	all[len(sets)], all[len(sets)+1] = p.fold(&allBytes), p.fold(&allBytes)
-	for o := parity; o < len(sets); o += 2 {
-		x, y, z := &all[o], &all[o+1], &all[o+2]
-		c := x.frequency * y.frequency * z.frequency
-		if len(x.bytes)*len(y.bytes)*len(z.bytes) <= maxGrams && c < cost {
-			offset, best, cost = o, [3][]byte{x.bytes, y.bytes, z.bytes}, c
+	var best [gramSize][]byte
+	var all [1 + maxAnchor + gramSize - 1]folded
+	for k := range all {
+		if 1 <= k && k <= len(sets) {
+			all[k] = p.fold(&sets[k-1])
+		} else {
+			all[k] = p.fold(&allBytes)
 		}
 	}
-	for _, a := range best[0] {
-		for _, b := range best[1] {
-			for _, c := range best[2] {
-				grams = append(grams, uint32(a)<<8|uint32(b)<<16|uint32(c)<<24)
+	for o := -parity; o < len(sets); o += 2 {
+		n, c := 1, 1.0
+		for _, f := range all[o+1 : o+1+gramSize] {
+			n *= len(f.bytes)
+			c *= f.frequency
+		}
+		// Each gram in the set also makes false hits.
+		if c += float64(n) / (256 << setBits); n <= maxGrams && c < cost {
+			offset, cost = o, c
+			for k := range best {
+				best[k] = all[o+1+k].bytes
 			}
 		}
+	}
+	grams = []uint32{0}
+	for k, bytes := range best {
+		var longer []uint32
+		for _, g := range grams {
+			for _, b := range bytes {
+				longer = append(longer, g|uint32(b)<<(8*k))
+			}
+		}
+		grams = longer
 	}
 	return offset, grams, cost
 }
@@ -131,22 +153,22 @@ func (p placer) price(drafts []draft) float64 {
 }
 
 func newFilter(anchors []anchor, p placer) *filter {
-	f := &filter{grams: new([1 << setBits]uint8), anchors: anchors, lists: make([]uint32, 1<<listBits+1)}
-	byHash := map[uint32][]entry{}
+	f := &filter{grams: new([1 << setBits]uint64), anchors: anchors, lists: make([]uint32, 1<<listBits+1)}
+	byHash := map[uint64][]entry{}
 	for i := range anchors {
 		for parity := range 2 {
 			offset, grams, _ := p.place(anchors[i].sets, parity)
-			e := entry{uint16(i), uint8(offset)}
 			for _, g := range grams {
 				h := gramHash(g)
-				f.grams[h>>(32-setBits)] |= bit(h)
-				if list := h >> (32 - listBits); !slices.Contains(byHash[list], e) {
+				f.grams[word(h)] |= first(h) | second(h)
+				list, e := h>>(64-listBits), entry{uint16(i), int8(offset), check(h)}
+				if !slices.Contains(byHash[list], e) {
 					byHash[list] = append(byHash[list], e)
 				}
 			}
 		}
 	}
-	at := uint32(0)
+	at := uint64(0)
 	for _, list := range slices.Sorted(maps.Keys(byHash)) {
 		for ; at <= list; at++ {
 			f.lists[at] = uint32(len(f.entries))
@@ -161,38 +183,40 @@ func newFilter(anchors []anchor, p placer) *filter {
 
 // next returns the first even position from i on, up to end, whose gram is in
 // the set, and the gram's hash, or -1.
-func (f *filter) next(text []byte, i, end int) (int, uint32) {
+func (f *filter) next(text []byte, i, end int) (int, uint64) {
 	set := f.grams
-	for {
-		// Four at a time: their look-ups do not depend on each other.
-		for ; i+10 <= end; i += 8 {
-			x := binary.LittleEndian.Uint64(text[i : i+10])
-			y := binary.LittleEndian.Uint32(text[i+6 : i+10])
-			a := gramHash(uint32(x) << 8)
-			b := gramHash(uint32(x>>8) &^ 0xff)
-			c := gramHash(uint32(x>>24) &^ 0xff)
-			d := gramHash(y << 8)
-			if set[a>>(32-setBits)]&bit(a)|set[b>>(32-setBits)]&bit(b)|
-				set[c>>(32-setBits)]&bit(c)|set[d>>(32-setBits)]&bit(d) != 0 {
-				break
-			}
+	// Four at a time: their look-ups do not depend on each other. The first bit
+	// settles nearly all; the second spares most of the rest a way out.
+	for ; i+10 <= end; i += 8 {
+		x := binary.LittleEndian.Uint64(text[i : i+10])
+		h := gramHash(uint32(x))
+		if w := set[word(h)]; w&first(h) != 0 && w&second(h) != 0 {
+			return i, h
 		}
-		for range 4 {
-			if i >= end {
-				return -1, 0
-			}
-			var g uint32
-			if i+3 <= len(text) {
-				g = uint32(text[i])<<8 | uint32(text[i+1])<<16 | uint32(text[i+2])<<24
-			} else if g = uint32(text[i]) << 8; i+2 <= len(text) {
-				g |= uint32(text[i+1]) << 16
-			}
-			if h := gramHash(g); set[h>>(32-setBits)]&bit(h) != 0 {
-				return i, h
-			}
-			i += 2
+		h = gramHash(uint32(x >> 16))
+		if w := set[word(h)]; w&first(h) != 0 && w&second(h) != 0 {
+			return i + 2, h
+		}
+		h = gramHash(uint32(x >> 32))
+		if w := set[word(h)]; w&first(h) != 0 && w&second(h) != 0 {
+			return i + 4, h
+		}
+		h = gramHash(binary.LittleEndian.Uint32(text[i+6 : i+10]))
+		if w := set[word(h)]; w&first(h) != 0 && w&second(h) != 0 {
+			return i + 6, h
 		}
 	}
+	for ; i < end; i += 2 {
+		var g uint32
+		for k, b := range text[i:min(len(text), i+gramSize)] {
+			g |= uint32(b) << (8 * k)
+		}
+		h := gramHash(g)
+		if w := set[word(h)]; w&first(h) != 0 && w&second(h) != 0 {
+			return i, h
+		}
+	}
+	return -1, 0
 }
 
 // at reports whether anchor a begins at text[i]; i is -1 if what leads is the

@@ -40,7 +40,7 @@ const maxSteps = 4096
 const maxExpand = 8
 
 // stdWindow is how many bytes package regexp is given.
-const stdWindow = 1 << 12
+const stdWindow = 1 << 10
 
 // machine is the state of matching. It is reused.
 type machine struct {
@@ -152,6 +152,45 @@ type rest struct {
 	run   step
 	first set
 	empty bool // can match at the end of the text
+	ahead ahead
+}
+
+// ahead is what must be in a text for a rest to match: at most reach bytes of
+// over, then one of must. It tells at little cost that no assignment follows a
+// word such as "key".
+type ahead struct {
+	over, must set
+	reach      int
+}
+
+// minReach is from which reach on a loop looks ahead.
+const minReach = 8
+
+func (a *ahead) holds(text []byte, i int) bool {
+	for n := 0; i < len(text); i++ {
+		if a.must.has(text[i]) {
+			return true
+		}
+		if !a.over.has(text[i]) || n == a.reach {
+			return false
+		}
+		n++
+	}
+	return false
+}
+
+// lookAhead returns what is ahead of up to high characters of c before next.
+func lookAhead(c *class, low, high int, node, next *rest) ahead {
+	if low > 0 || high < 0 || len(c.wide) > 0 && !foldOnly(c) || next.empty {
+		return ahead{must: node.first}
+	}
+	a := next.ahead
+	if a.reach == 0 {
+		a = ahead{must: next.first}
+	}
+	a.over.or(&c.ascii)
+	a.reach += high
+	return a
 }
 
 func (r *rest) can(m *machine, i int) bool {
@@ -339,6 +378,8 @@ func loop(c *class, low, high int, greedy bool, next rest) rest {
 		node.first.or(&next.first)
 		node.empty = next.empty
 	}
+	node.ahead = lookAhead(c, low, high, &node, &next)
+	look := node.ahead.reach >= minReach
 	switch {
 	case low == 1 && high == 1:
 		node.run = func(m *machine, i int) bool {
@@ -350,17 +391,27 @@ func loop(c *class, low, high int, greedy bool, next rest) rest {
 		}
 	case greedy:
 		node.run = func(m *machine, i int) bool {
+			if look && !node.ahead.holds(m.text, i) {
+				return false
+			}
 			n := 0
-			for i < len(m.text) && n != high {
-				w := c.width(m.text, i)
+			for text := m.text; i < len(text) && n != high; n++ {
+				b := text[i]
+				if c.ascii[b>>6]>>(b&63)&1 != 0 {
+					i++
+					continue
+				}
+				if b < utf8.RuneSelf {
+					break
+				}
+				w := c.width(text, i)
 				if w == 0 {
 					break
 				}
 				i += w
-				n++
 			}
 			for ; n >= low; n-- {
-				if next.can(m, i) {
+				if next.can(m, i) && (next.ahead.reach == 0 || next.ahead.holds(m.text, i)) {
 					if m.steps++; m.steps > maxSteps {
 						return false
 					}
@@ -382,6 +433,9 @@ func loop(c *class, low, high int, greedy bool, next rest) rest {
 		}
 	default:
 		node.run = func(m *machine, i int) bool {
+			if look && !node.ahead.holds(m.text, i) {
+				return false
+			}
 			for n := 0; ; n++ {
 				if n >= low && next.can(m, i) {
 					if m.steps++; m.steps > maxSteps {

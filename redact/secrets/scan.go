@@ -55,8 +55,11 @@ func (s *scan) run() error {
 		end := min(len(text), from+checkBytes)
 		// next reads up to two bytes beyond the last position that it looks at.
 		for i, h := f.next(text, from, end); i >= 0; i, h = f.next(text, i+2, end) {
-			list := h >> (32 - listBits)
+			list := h >> (64 - listBits)
 			for _, e := range f.entries[f.lists[list]:f.lists[list+1]] {
+				if e.check != check(h) {
+					continue
+				}
 				a := &f.anchors[e.anchor]
 				if start := i - int(e.offset); a.at(text, start) {
 					s.visit(a, start)
@@ -128,6 +131,7 @@ func (s *scan) try(n, start int) {
 			p.end = start + 1
 			return
 		}
+		p.end = max(p.end, to)
 	}
 	if !r.own && s.allowed(r, start, end, from, to) {
 		return
@@ -139,6 +143,10 @@ func (s *scan) try(n, start int) {
 func (s *scan) allowed(r *rule, start, end, from, to int) bool {
 	secret := s.text[from:to]
 	if r.digit && !bytes.ContainsAny(secret, "0123456789") {
+		return true
+	}
+	// Like the alphabet, which gitleaks excludes: no key has it by chance.
+	if bytes.Contains(secret, []byte("123456789")) {
 		return true
 	}
 	if r.entropy > 0 && entropy(secret) <= r.entropy {

@@ -32,6 +32,10 @@ type Find struct {
 type Options struct {
 	// Disable names rules that are left out.
 	Disable []string
+	// Passwords adds passwords that people chose, by the names and the mix of signs that
+	// go with them, as in "password": "hunter2!". Whoever lists passwords on
+	// purpose, such as a password manager, is then cut off from them.
+	Passwords bool
 }
 
 // ErrTime is returned when a text was not read to its end in time. What it may
@@ -52,6 +56,9 @@ type Detector struct {
 func New(o Options) (*Detector, error) {
 	d := &Detector{}
 	o.Disable = slices.Clone(o.Disable)
+	if !o.Passwords {
+		o.Disable = append(o.Disable, passwordRule)
+	}
 	d.load = sync.OnceValue(func() (err error) {
 		d.rules, d.global, d.filter, err = load(o.Disable)
 		d.scans.New = func() any { return &scan{rules: make([]progress, len(d.rules))} }
