@@ -37,13 +37,13 @@ var ownRules = []ownRule{
 	// RFC 9110, sections 11.6.2 and 11.7.2. The parameters of Digest (RFC 7616)
 	// and of AWS' and other signatures are all of the rest.
 	{"authorization-header", `(?i)authorization` + assign + `\s{0,3}(?:(?:Digest|Hawk|OAuth|AWS4-HMAC-SHA256|AWS4-ECDSA-P256-SHA256|Signature|SCRAM-SHA-256|Mutual|vapid)[ \t]{1,4}([^\r\n"'\x60]{0,16}[^\r\n]{8,1000})|` +
-		`(?:Basic|Bearer|Token|Api-?Key|Negotiate|NTLM|SSWS|GoogleLogin|DPoP|PrivateToken|GNAP|SharedKey|JWT|Key)[ \t]{1,4}([^\s"'\x60\\,;]{6,})|` +
-		`([^\s"'\x60\\,;]{16,}))`, headerValue},
+		`(?:Basic|Bearer|Token|Api-?Key|Negotiate|NTLM|SSWS|GoogleLogin|DPoP|PrivateToken|GNAP|SharedKey|JWT|Key)[ \t]{1,4}([^\s"'\x60\\,;]{6,1000})|` +
+		`([^\s"'\x60\\,;]{16,1000}))`, headerValue},
 	// RFC 6265. Each cookie's value is a secret, as far as it can be one.
 	{"cookie", `(?i)\b(?:set-)?cookie` + assign + `([^\r\n"\x60]{1,1000})`, cookieValue},
 	// X-Api-Key, Private-Token, Ocp-Apim-Subscription-Key and their like.
-	{"credential-header", `(?i)[a-z0-9-]{0,40}(?:-key|-token|-secret|-auth|-password|-session-?id|\bapi-?key)` + assign + `([^\s"'\x60\\,;]{16,})`, longValue},
-	{"url-parameter", `(?i)(?:token|secret|key|auth|sig|signature|credential|password|passwd|pwd|pass|assertion|verifier|session[_.-]?id|sid|jwt)=([^\s"'\x60\\&;#<>]{6,})`, urlParameter},
+	{"credential-header", `(?i)[a-z0-9-]{0,40}(?:-key|-token|-secret|-auth|-password|-session-?id|\bapi-?key)` + assign + `([^\s"'\x60\\,;]{16,1000})`, longValue},
+	{"url-parameter", `(?i)(?:token|secret|key|auth|sig|signature|credential|password|passwd|pwd|pass|assertion|verifier|session[_.-]?id|sid|jwt)=([^\s"'\x60\\&;#<>]{6,1000})`, urlParameter},
 	{"aws-secret-key", `(?i)(?:secret[_ .-]?(?:access)?[_ .-]?key|secretaccesskey|aws[_ .-]?secret)` + assign + `([A-Za-z0-9/+]{40})(?:[^A-Za-z0-9/+=]|$)`, secretValue},
 	{"aws-secret-key", `\b(?:AKIA|ASIA)[A-Z2-7]{16}[^A-Za-z0-9/+=]{1,3}(?:[\w .-]{0,40}["']?\s{0,3}[:=,]\s{0,8}["']?)?([A-Za-z0-9/+]{40})(?:[^A-Za-z0-9/+=]|$)`, secretValue},
 	{passwordRule, `(?i)(?:password|passwd|passphrase|pwd)["']?\s{0,3}(?::=?|=>|=)\s{0,3}(?:"([^"\s]{8,128})"|'([^'\s]{8,128})'|([^\s"',;(){}<>\[\]]{8,128})(?:[\s,;]|$))`, passwordValue},
@@ -200,7 +200,15 @@ func secretValue(text []byte, start, end int) (int, int, bool) {
 		end--
 	}
 	v := text[start:end]
-	return start, end, !standIn(v) && random(v)
+	if standIn(v) || !random(v) {
+		return 0, 0, false
+	}
+	if len(v) >= 1000 { // as far as the patterns go, so that refusing one is cheap
+		for end < len(text) && strings.IndexByte(" \t\r\n\"'`\\,;&<>", text[end]) < 0 {
+			end++
+		}
+	}
+	return start, end, true
 }
 
 // urlParameter is secretValue for the parameters of a URL's query or fragment.
