@@ -179,34 +179,37 @@ func (w *stopwords) in(s *scan, text []byte) bool {
 	return false
 }
 
-// xlogx[n] is n·log₂(n).
-var xlogx = func() (t [256]float64) {
-	for n := 1; n < len(t); n++ {
-		t[n] = float64(n) * math.Log2(float64(n))
+// growth[n] is (n+1)·log₂(n+1) − n·log₂(n).
+var growth = func() (t [256]float64) {
+	xlogx := 0.0
+	for n := range t {
+		next := float64(n+1) * math.Log2(float64(n+1))
+		t[n], xlogx = next-xlogx, next
 	}
 	return t
 }()
 
 // entropy returns the Shannon entropy of text in bits a byte. gitleaks counts
-// characters; the rules' secrets are ASCII, where that is the same.
+// characters; the rules' secrets are ASCII, where that is the same. Of a long text the
+// beginning is looked at.
 func entropy(text []byte) float64 {
-	var counts [256]int
-	for _, b := range text {
-		counts[b]++
-	}
-	// H = log₂(n) − Σ c·log₂(c) / n
-	n, sum := float64(len(text)), 0.0
-	if n == 0 {
+	text = text[:min(len(text), 4096)]
+	if len(text) == 0 {
 		return 0
 	}
-	for _, c := range counts {
-		switch {
-		case c == 0:
-		case c < len(xlogx):
-			sum += xlogx[c]
-		default:
-			sum += float64(c) * math.Log2(float64(c))
+	// H = log₂(n) − Σ c·log₂(c) / n, the sum grown byte by byte.
+	var counts [256]uint16
+	sum := 0.0
+	for _, b := range text {
+		c := counts[b]
+		counts[b]++
+		if int(c) < len(growth) {
+			sum += growth[c]
+		} else {
+			x := float64(c)
+			sum += (x+1)*math.Log2(x+1) - x*math.Log2(x)
 		}
 	}
+	n := float64(len(text))
 	return math.Log2(n) - sum/n
 }

@@ -8,6 +8,7 @@ import (
 	"regexp/syntax"
 	"slices"
 	"sync"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -126,12 +127,15 @@ func (p *pattern) match(m *machine, text []byte, i int) bool {
 
 // search reports whether p matches anywhere in text.
 func (p *pattern) search(m *machine, text []byte) bool {
-	for i := 0; i <= len(text) && (i == 0 || !p.atStart); i++ {
-		if p.match(m, text, i) {
+	if p.atStart {
+		return p.match(m, text, 0)
+	}
+	for i, b := range text {
+		if p.first.has(b) && p.match(m, text, i) {
 			return true
 		}
 	}
-	return false
+	return p.match(m, text, len(text))
 }
 
 func beginsText(re *syntax.Regexp) bool {
@@ -209,10 +213,7 @@ func build(re *syntax.Regexp, next rest) (rest, error) {
 	case syntax.OpEmptyMatch:
 		return next, nil
 	case syntax.OpLiteral:
-		for k := len(re.Rune) - 1; k >= 0; k-- {
-			next = loop(literalClass(re.Rune[k], re.Flags&syntax.FoldCase != 0), 1, 1, true, next)
-		}
-		return next, nil
+		return literal(re, next), nil
 	case syntax.OpConcat:
 		var err error
 		for k := len(re.Sub) - 1; k >= 0 && err == nil; k-- {
@@ -239,6 +240,41 @@ func build(re *syntax.Regexp, next rest) (rest, error) {
 		return assert(next, func(m *machine, i int) bool { return !wordAt(m.text, i) }), nil
 	}
 	return rest{}, errUnsupported
+}
+
+// literal returns a row of characters followed by next.
+func literal(re *syntax.Regexp, next rest) rest {
+	fold := re.Flags&syntax.FoldCase != 0
+	slow, after, word := next, next.run, []byte(nil)
+	for k := len(re.Rune) - 1; k >= 0; k-- {
+		slow = loop(literalClass(re.Rune[k], fold), 1, 1, true, slow)
+	}
+	for _, r := range re.Rune {
+		if r >= utf8.RuneSelf {
+			return slow
+		}
+		if fold {
+			r = unicode.ToLower(r)
+		}
+		word = append(word, byte(r))
+	}
+	each := slow.run
+	slow.run = func(m *machine, i int) bool {
+		if i+len(word) > len(m.text) {
+			return each(m, i)
+		}
+		for k, b := range m.text[i : i+len(word)] {
+			if fold && 'A' <= b && b <= 'Z' {
+				b += 'a' - 'A'
+			}
+			if b != word[k] {
+				// Outside ASCII there are letters that fold to k and s.
+				return fold && b >= utf8.RuneSelf && each(m, i)
+			}
+		}
+		return after(m, i+len(word))
+	}
+	return slow
 }
 
 func assert(next rest, ok func(*machine, int) bool) rest {

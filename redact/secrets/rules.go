@@ -26,6 +26,8 @@ type rule struct {
 	// keywords, one of which must be near, unless the pattern implies it.
 	keywords []string
 	allows   []*allow
+	// options, one of which must follow soon: two rules on curl are slow without.
+	options []string
 	// secret narrows down what was found, or refuses it.
 	secret func(text []byte, start, end int) (int, int, bool)
 	// own rules judge by secret alone.
@@ -152,6 +154,12 @@ func (b *builder) gitleaks(c *ruleConfig) error {
 	r := &rule{
 		id: c.ID, group: c.SecretGroup, entropy: c.Entropy, keywords: c.Keywords,
 		digit: strings.HasPrefix(c.ID, "generic"),
+	}
+	switch c.ID {
+	case "curl-auth-header":
+		r.options = []string{"-H", "--header"}
+	case "curl-auth-user":
+		r.options = []string{"-u", "--user"}
 	}
 	for _, a := range c.Allowlists {
 		list, err := newAllow(a)

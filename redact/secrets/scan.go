@@ -33,7 +33,7 @@ type progress struct {
 
 const (
 	// checkEvery is after how many anchors, checkBytes after how many bytes the clock is read.
-	checkEvery = 64
+	checkEvery = 16
 	checkBytes = 1 << 18
 )
 
@@ -107,6 +107,11 @@ func (s *scan) try(n, start int) {
 	}
 	p.tried = start + 1
 	r := s.Detector.rules[n]
+	if len(r.options) > 0 && !slices.ContainsFunc(r.options, func(o string) bool {
+		return bytes.Contains(s.text[start:min(len(s.text), start+stdWindow)], []byte(o))
+	}) {
+		return
+	}
 	if !r.pattern.match(&s.m, s.text, start) {
 		return
 	}
