@@ -9,8 +9,8 @@ import (
 // BenchmarkJSON measures messages as they pass a firewall that knows twenty
 // secrets. All but the last kind hold none.
 func BenchmarkJSON(b *testing.B) {
-	r := with(secrets(20)...)
-	short := with(append(secrets(20), "p4ssw0rd")...)
+	r := with(samples(20)...)
+	short := with(append(samples(20), "p4ssw0rd")...)
 	const prose = "The quick brown fox jumps over the lazy dog, and 42 others do so as well; see https://example.com/fox?id=7. "
 	fill := func(unit string, size int) []byte {
 		return []byte(`{"text":"` + strings.Repeat(unit, size/len(unit)+1)[:size/len(unit)*len(unit)] + `"}`)
@@ -30,13 +30,13 @@ func BenchmarkJSON(b *testing.B) {
 		{"1MiB/json-in-json", r, fill(`{\"name\": \"fox\", \"size\": 12, \"tags\": [\"red\", \"quick\"]},\n`, 1<<20)},
 		{"1MiB/percent", r, fill("https://example.com/a%20b%2Fc?q=fox ", 1<<20)},
 		{"1MiB/base64", r, fill("VGhlIHF1aWNrIGJyb3duIGZveCBqdW1wcyBvdmVyIHRoZSBsYXp5IGRvZywgYW5k", 1<<20)},
-		{"1MiB/finds", r, fill(prose+secrets(1)[0]+`\n`, 1<<20)},
+		{"1MiB/finds", r, fill(prose+samples(1)[0]+`\n`, 1<<20)},
 	} {
 		b.Run(bench.name, func(b *testing.B) {
 			b.SetBytes(int64(len(bench.raw)))
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, _, err := bench.r.JSON(bench.raw); err != nil {
+				if _, _, err := bench.r.Known(bench.raw); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -48,12 +48,54 @@ func BenchmarkJSON(b *testing.B) {
 func BenchmarkAdd(b *testing.B) {
 	for _, n := range []int{20, 500} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
-			r := with(secrets(n)...)
+			r := with(samples(n)...)
 			b.ReportAllocs()
 			for b.Loop() {
 				r.Add("vault:x", "another-secret")
 				r.Text("x")
 				r.Remove("vault:x", "another-secret")
+			}
+		})
+	}
+}
+
+// BenchmarkAll measures messages with all detectors on, and twenty known values.
+func BenchmarkAll(b *testing.B) {
+	r := made(b, Options{PII: map[string]Action{AnyType: Mask}})
+	for i, v := range samples(20) {
+		r.Add(fmt.Sprintf("vault:a#%d", i), v)
+	}
+	if err := r.Prepare(); err != nil {
+		b.Fatal(err)
+	}
+	const prose = "The quick brown fox jumps over the lazy dog, and 42 others do so as well; see the page on foxes for more. "
+	const object = `{"id":48213,"name":"fox","tags":["red","quick"],"size":1.25,"at":"2025-03-04T10:11:12Z","done":false},`
+	const finds = `Mail jane.doe@corp.example or call +44 20 7946 0958; card 4111 1111 1111 1111, key ghp_16C7e42F292c6912E7710c838347Ae178B4a. `
+	flat := func(unit string, size int) []byte {
+		return []byte(`{"text":"` + strings.Repeat(unit, size/len(unit)+1)[:size] + `"}`)
+	}
+	objects := func(size int) []byte {
+		return []byte("[" + strings.TrimSuffix(strings.Repeat(object, size/len(object)), ",") + "]")
+	}
+	for _, bench := range []struct {
+		name string
+		raw  []byte
+	}{
+		{"flat/1KiB", flat(prose, 1<<10)},
+		{"flat/1MiB", flat(prose, 1<<20)},
+		{"flat/64MiB", flat(prose, 64<<20)},
+		{"lines/1MiB", flat(prose[:40]+`\n`, 1<<20)},
+		{"objects/1MiB", objects(1 << 20)},
+		{"objects/64MiB", objects(64 << 20)},
+		{"finds/1MiB", flat(finds, 1<<20)},
+	} {
+		b.Run(bench.name, func(b *testing.B) {
+			b.SetBytes(int64(len(bench.raw)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := r.JSON(bench.raw, Scope{}); err != nil {
+					b.Fatal(err)
+				}
 			}
 		})
 	}

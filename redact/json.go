@@ -5,14 +5,34 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
 
 var errNotJSON = errors.New("redact: not valid JSON")
 
-// maskJSON masks the secrets in raw, token by token.
-func (t *table) maskJSON(raw []byte) (out []byte, finds int, err error) {
+// An edit is a part of a text that became another: text[from:to] has length bytes now.
+type edit struct{ from, to, length int }
+
+// origin returns where the byte at i of a text that was edited was before.
+func origin(edits []edit, i int) int {
+	moved := 0
+	for _, e := range edits {
+		at := e.from + moved
+		if i < at {
+			break
+		}
+		if i < at+e.length {
+			return e.from
+		}
+		moved += e.length - (e.to - e.from)
+	}
+	return i - moved
+}
+
+// maskJSON masks the secrets in raw, token by token. edits says what became of it.
+func (t *table) maskJSON(raw []byte) (out []byte, edits []edit, finds []Find, err error) {
 	// A secret may itself be JSON, and so reach over several tokens. Then each
 	// value that it reaches is masked whole.
 	spans := merge(t.all(nil, raw))
@@ -39,6 +59,11 @@ func (t *table) maskJSON(raw []byte) (out []byte, finds int, err error) {
 		}
 		last = to
 	}
+	// found notes a find, and that length bytes stand there now.
+	found := func(from, to, secret, length int) {
+		finds = append(finds, Find{DetectKnown, t.typeOf(secret), from, to, Mask})
+		edits = append(edits, edit{from, to, length})
+	}
 	quote := []byte{'"'}
 	names := false // an object name was masked
 	for i := 0; i < len(raw); {
@@ -46,15 +71,17 @@ func (t *table) maskJSON(raw []byte) (out []byte, finds int, err error) {
 		case c == '"':
 			end := stringEnd(raw, i)
 			if end < 0 {
-				return nil, 0, errNotJSON
+				return nil, nil, nil, errNotJSON
 			}
 			isName := nameAt(raw, end)
 			if secret, ok := spanning(i, end); ok && !isName {
 				replace(i, end, quote, []byte(t.masks[secret]), quote)
-				finds++
-			} else if masked, n := t.maskText(raw[i+1:end-1], true); n > 0 {
+				found(i, end, secret, len(t.masks[secret])+2)
+			} else if masked, within := t.maskText(raw[i+1:end-1], true); len(within) > 0 {
 				replace(i, end, quote, masked, quote)
-				finds += n
+				for _, f := range within {
+					found(i+1+f.start, i+1+f.end, f.secret, len(t.masks[f.secret]))
+				}
 				names = names || isName
 			}
 			i = end
@@ -71,23 +98,32 @@ func (t *table) maskJSON(raw []byte) (out []byte, finds int, err error) {
 			}
 			if ok {
 				replace(i, end, quote, []byte(t.masks[secret]), quote)
-				finds++
+				found(i, end, secret, len(t.masks[secret])+2)
 			}
 			i = end
 		default:
 			i++
 		}
 	}
-	if finds == 0 {
-		return raw, 0, nil
+	if len(finds) == 0 {
+		return raw, nil, nil, nil
 	}
 	out = append(out, raw[last:]...)
 	if names {
 		if out, err = distinctNames(out); err != nil {
-			return nil, 0, err
+			return nil, nil, nil, err
 		}
 	}
-	return out, finds, nil
+	return out, edits, finds, nil
+}
+
+// typeOf returns where a secret came from, as its mask shows it.
+func (t *table) typeOf(secret int) string {
+	source, ok := strings.CutPrefix(t.masks[secret], "[redacted:")
+	if !ok {
+		return "value"
+	}
+	return strings.TrimSuffix(source, "]")
 }
 
 // stringEnd returns the position after the string that begins at raw[start], or

@@ -217,19 +217,20 @@ func odd(text []byte) bool {
 	return (len(text)-n)%2 == 1
 }
 
-// maskText returns text with its secrets masked, and the number of masks. text
-// is plain text, or with isJSON the inside of a JSON string.
-func (t *table) maskText(text []byte, isJSON bool) ([]byte, int) {
+// maskText returns text with its secrets masked, and the places of the masks in it as
+// it was. text is plain text, or with isJSON the inside of a JSON string.
+func (t *table) maskText(text []byte, isJSON bool) ([]byte, []find) {
 	l := lookers.Get().(*looker)
 	l.t, l.exact = t, true
 	defer l.release()
 	if !l.look(text, 0, isJSON) {
-		return text, 0
+		return text, nil
 	}
-	finds := merge(l.finds)
+	finds := slices.Clone(merge(l.finds))
 	out := make([]byte, 0, len(text))
 	last := 0
-	for _, f := range finds {
+	for i := range finds {
+		f := &finds[i]
 		// A secret that is not UTF-8 must not cut a character in two.
 		for f.start > last && !utf8.RuneStart(text[f.start]) {
 			f.start--
@@ -245,14 +246,13 @@ func (t *table) maskText(text []byte, isJSON bool) ([]byte, int) {
 
 	// What is left must hold nothing, whatever the masks and their neighbours
 	// now spell together.
-	if n := len(finds); t.suspect(out, isJSON) {
-		secret := finds[0].secret
+	if t.suspect(out, isJSON) {
 		l.finds = l.finds[:0]
 		if l.look(out, 0, isJSON) {
-			return []byte(t.masks[secret]), n
+			return []byte(t.masks[finds[0].secret]), finds
 		}
 	}
-	return out, len(finds)
+	return out, finds
 }
 
 // merge sorts finds and makes one of those that overlap, in the name of the

@@ -1,19 +1,29 @@
-// Package redact takes known secret values out of JSON and text.
+// Package redact takes secrets and personal data out of JSON and text.
 //
-// A Redactor is told the values that were resolved for servers, and everything
-// that leaves for the client, a log or a record is passed through it:
+// A Redactor is told the values that were resolved for servers, and what else is to be
+// found and done. Everything that leaves for the client, a log or a record is passed
+// through it:
 //
-//	r := redact.New()
+//	r, err := redact.New(redact.Options{PII: map[string]redact.Action{"email": redact.Tokenize}})
 //	r.Add("vault:secret/github#token", token)
-//	out, finds, err := r.JSON(message)   // the token is now [redacted:vault]
+//	out, finds, err := r.JSON(message, redact.Scope{Tool: "crm.get_contact", Tokens: session})
 //
-// A value is found as it is, and in the encodings that programs usually put
-// values in: JSON escapes, also of JSON inside a JSON string and of that inside
+// # Known values
+//
+// A value that was added is found as it is, and in the encodings that programs usually
+// put values in: JSON escapes, also of JSON inside a JSON string and of that inside
 // another; backslash escapes as of shells and Markdown; percent-encoding, once or
 // twice; base64 of either alphabet at any alignment inside longer data;
 // hexadecimal; HTML entities; and any of these broken over lines. Decoding goes
 // three steps deep, so JSON inside JSON inside JSON, or JSON that was
-// percent-encoded, is looked into, and a fourth step is not.
+// percent-encoded, is looked into, and a fourth step is not. Known values are always
+// masked.
+//
+// # Detectors
+//
+// What is not known is found by packages secrets and pii and by patterns of the
+// user's own, in the decoded text of the whole message: three steps of escapes, one of
+// percent-encoding, and base64 of text, twice. What happens to a find is an [Action].
 //
 // What is not part of a find stays byte for byte as it was.
 package redact
@@ -36,14 +46,16 @@ func Short(value string) bool {
 	return len(strings.TrimSpace(value)) < minLength
 }
 
-// Redactor masks the values that were added to it. It is safe for concurrent
-// use. The zero value is not usable; call New.
+// Redactor takes out the values that were added to it and what its detectors find. It
+// is safe for concurrent use. The zero value is not usable; call New.
 type Redactor struct {
 	mu     sync.Mutex
 	values map[string]*known // by value
 
 	// table is nil after a change, and built again by the next look.
 	table atomic.Pointer[table]
+
+	set atomic.Pointer[settings]
 }
 
 // known is a value that was added.
@@ -52,12 +64,30 @@ type known struct {
 	patterns []pattern
 }
 
-// New returns a Redactor that knows no value yet.
-func New() *Redactor {
+// New returns a Redactor that knows no value yet. The error says all that is wrong
+// with the options.
+func New(o Options) (*Redactor, error) {
 	r := &Redactor{values: map[string]*known{}}
 	r.table.Store(&table{})
-	return r
+	return r, r.Configure(o)
 }
+
+// Configure puts other options in force, or none of them where it returns an error.
+// Known values stay.
+func (r *Redactor) Configure(o Options) error {
+	set, err := newSettings(o)
+	if err != nil {
+		return err
+	}
+	r.set.Store(set)
+	return nil
+}
+
+// Prepare does what the first look needs and takes some time. It is worth calling in the
+// background.
+func (r *Redactor) Prepare() error { return r.settings().detectors.secrets.Prepare() }
+
+func (r *Redactor) settings() *settings { return r.set.Load() }
 
 // Add makes value a secret: from the next call of JSON or Text on it is masked.
 // The mask shows the part of name before its first colon, so a value added as
@@ -105,36 +135,183 @@ func (r *Redactor) Remove(name, value string) {
 	r.table.Store(nil)
 }
 
-// JSON returns raw with every secret masked, and the number of masks. raw is one
-// JSON value of any kind, in UTF-8, already checked to be well-formed.
+// Scope says what a text is. The zero value is a text for a log or a record.
+type Scope struct {
+	Tool   string  // server.tool whose result it is, or ""
+	Tokens *Tokens // of the session that gets it; without them finds are masked that would be tokenized or hashed
+	Shape  Shape
+	Keep   func(text []byte) []Span // the places of what stays although it is found, once there is a find; or nil
+}
+
+// Span is text[Start:End].
+type Span struct{ Start, End int }
+
+// Shape says what a schema demands of the places where finds are.
+type Shape struct {
+	Emails  bool // what stands for an e-mail address is one
+	Numbers bool // what stands for a number is one: 0
+}
+
+// Redacted is a text after redaction.
+type Redacted struct {
+	Text      []byte     // the same bytes, not a copy, where nothing was found
+	Finds     []Find     // by their place in the text as it was given
+	Tokenized []Restored // what tokens stand for now
+}
+
+// JSON takes what is to be found out of raw, one JSON value of any kind, in UTF-8,
+// already checked to be well-formed.
 //
-// Where nothing is found the result is raw itself, not a copy, and nothing was
-// allocated. Otherwise it is valid JSON of the same shape with two exceptions: a
-// number that shows a secret becomes a string, and an object name that would
-// equal another one because of its mask gets a number behind it. An error means
-// that raw is not JSON; the message must then be withheld.
-func (r *Redactor) JSON(raw []byte) (out []byte, finds int, err error) {
+// Where nothing is found nothing was allocated. Otherwise the text is valid JSON of the
+// same shape with two exceptions: a number that shows a find becomes a string unless
+// s.Shape says otherwise, and an object name that would equal another one because of its
+// mask gets a number behind it. An error means that raw must be withheld: it is not JSON,
+// a *BlockedError, or ErrTime.
+func (r *Redactor) JSON(raw []byte, s Scope) (Redacted, error) {
+	clean, edits, finds := raw, []edit(nil), []Find(nil)
+	if t := r.current(); t.suspect(raw, true) {
+		var err error
+		if clean, edits, finds, err = t.maskJSON(raw); err != nil {
+			return Redacted{}, err
+		}
+	}
+	set := r.settings()
+	return set.redact(clean, s, set.wanted(s.Tool), true, edits, finds)
+}
+
+// Known is JSON for known values only.
+func (r *Redactor) Known(raw []byte) (out []byte, finds int, err error) {
 	t := r.current()
 	if !t.suspect(raw, true) {
 		return raw, 0, nil
 	}
-	return t.maskJSON(raw)
+	out, _, found, err := t.maskJSON(raw)
+	return out, len(found), err
 }
 
-// Text returns s with every secret masked, for log lines and other plain text.
-// A JSON document within s stays valid JSON, numbers aside.
+// Plain is JSON for plain text.
+func (r *Redactor) Plain(text []byte, s Scope) (Redacted, error) {
+	clean, edits, finds := text, []edit(nil), []Find(nil)
+	if t := r.current(); t.suspect(text, false) {
+		var within []find
+		clean, within = t.maskText(text, false)
+		for _, f := range within {
+			finds = append(finds, Find{DetectKnown, t.typeOf(f.secret), f.start, f.end, Mask})
+			edits = append(edits, edit{f.start, f.end, len(t.masks[f.secret])})
+		}
+	}
+	set := r.settings()
+	return set.redact(clean, s, set.wanted(s.Tool), false, edits, finds)
+}
+
+// redact runs the detectors over a text from which known values were taken.
+func (set *settings) redact(text []byte, scope Scope, w wants, isJSON bool, edits []edit, finds []Find) (Redacted, error) {
+	done := Redacted{Text: text, Finds: finds}
+	if !w.any() {
+		return done, nil
+	}
+	s := newScan(set, scope, w, set.limit(len(text)))
+	defer s.release()
+	if err := s.run(text, isJSON); err != nil {
+		return Redacted{}, err
+	}
+	s.keep(text)
+	if len(s.hits) == 0 {
+		return done, nil
+	}
+	var err error
+	if isJSON {
+		done.Text, err = s.applyJSON(text)
+	} else {
+		done.Text, err = s.applyText(text)
+	}
+	if err != nil {
+		return Redacted{}, err
+	}
+	done.Tokenized = s.tokenized
+	for i := range s.hits {
+		h := &s.hits[i]
+		from, to := origin(edits, h.start), origin(edits, h.end)
+		switch h.detector {
+		case detectLookAlike:
+		case detectEncoded:
+			for _, f := range h.inner {
+				f.Start, f.End = from, to // base64 has no places of its own for what is within
+				done.Finds = append(done.Finds, f)
+			}
+		default:
+			f := h.find()
+			f.Start, f.End = from, to
+			done.Finds = append(done.Finds, f)
+		}
+	}
+	slices.SortStableFunc(done.Finds, func(a, b Find) int { return a.Start - b.Start })
+	return done, nil
+}
+
+// keep drops the hits that are inside of what is to stay.
+func (s *scan) keep(text []byte) {
+	if s.scope.Keep == nil || len(s.hits) == 0 {
+		return
+	}
+	spans := s.scope.Keep(text)
+	s.hits = slices.DeleteFunc(s.hits, func(h hit) bool {
+		return slices.ContainsFunc(spans, func(k Span) bool { return k.Start <= h.start && h.end <= k.End })
+	})
+}
+
+// Text returns s with everything masked that is to be found, for log lines and other
+// plain text. A JSON document within s stays valid JSON, numbers aside.
 func (r *Redactor) Text(s string) string {
-	t := r.current()
 	// The bytes are only read.
 	text := unsafe.Slice(unsafe.StringData(s), len(s))
-	if !t.suspect(text, false) {
+	done, err := r.Plain(text, Scope{})
+	switch {
+	case err != nil:
+		return "[withheld: it could not be redacted]"
+	case len(done.Finds) == 0:
 		return s
 	}
-	masked, finds := t.maskText(text, false)
-	if finds == 0 {
-		return s
+	return string(done.Text)
+}
+
+// Secret reports whether a text, which may be JSON, holds a known value or what the
+// detector of secrets finds, whatever happens to it in results.
+func (r *Redactor) Secret(text string) (bool, error) {
+	raw := []byte(text)
+	if t := r.current(); t.suspect(raw, false) {
+		if _, finds := t.maskText(raw, false); len(finds) > 0 {
+			return true, nil
+		}
 	}
-	return string(masked)
+	return r.holds(raw, wants{secrets: true, everything: true}, "")
+}
+
+// PII reports whether a text, which may be JSON, holds personal data of a type, or of
+// any if typ is "". It errors if there is no such type.
+func (r *Redactor) PII(text, typ string) (bool, error) {
+	if typ != "" {
+		if err := knownType(typ); err != nil {
+			return false, err
+		}
+	}
+	return r.holds([]byte(text), wants{pii: true, everything: true}, typ)
+}
+
+func (r *Redactor) holds(text []byte, w wants, typ string) (bool, error) {
+	set := r.settings()
+	s := newScan(set, Scope{}, w, set.limit(len(text)))
+	defer s.release()
+	if err := s.run(text, false); err != nil {
+		return false, err
+	}
+	for i := range s.hits {
+		h := &s.hits[i]
+		if typ == "" || h.typ == typ || slices.ContainsFunc(h.inner, func(f Find) bool { return f.Type == typ }) {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // current returns the table for the values of now.

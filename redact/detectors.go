@@ -1,0 +1,129 @@
+package redact
+
+import (
+	"errors"
+	"regexp"
+	"sync"
+	"time"
+
+	"github.com/mcpfirewall/mcpfirewall/redact/pii"
+	"github.com/mcpfirewall/mcpfirewall/redact/secrets"
+)
+
+// found is what a detector found at text[start:end].
+type found struct {
+	start, end int
+	detector   Detector
+	typ        string
+}
+
+// detectors are those that look for what is not known before.
+type detectors struct {
+	secrets *secrets.Detector
+	pii     *pii.Detector                 // of the types that something happens to; nil if there are none
+	allPII  func() (*pii.Detector, error) // of all types, for rules
+	finds   sync.Pool                     // of *detectorFinds
+}
+
+// detectorFinds keeps the finds of the detectors between looks.
+type detectorFinds struct {
+	secrets []secrets.Find
+	pii     []pii.Find
+}
+
+// open makes the detectors. types are those of personal data that are looked for in
+// results; nil are none.
+func (d *detectors) open(types []string) error {
+	var err error
+	if d.secrets, err = secrets.New(secrets.Options{}); err != nil {
+		return err
+	}
+	if len(types) > 0 {
+		if d.pii, err = pii.New(pii.Options{Types: types}); err != nil {
+			return err
+		}
+	}
+	d.allPII = sync.OnceValues(func() (*pii.Detector, error) { return pii.New(pii.Options{}) })
+	d.finds.New = func() any { return new(detectorFinds) }
+	return nil
+}
+
+// append appends what the wanted detectors find in text.
+func (d *detectors) append(list []found, own []custom, text []byte, w wants, until time.Time) ([]found, error) {
+	var err error
+	kept := d.finds.Get().(*detectorFinds)
+	defer d.finds.Put(kept)
+	if w.secrets {
+		kept.secrets, err = d.secrets.Append(kept.secrets[:0], text, until)
+		if err != nil {
+			return list, timeError(err, secrets.ErrTime)
+		}
+		for _, f := range kept.secrets {
+			list = append(list, found{f.Start, f.End, DetectSecret, f.Rule})
+		}
+	}
+	if w.pii {
+		look := d.pii
+		if w.everything {
+			if look, err = d.allPII(); err != nil {
+				return list, err
+			}
+		}
+		if look != nil {
+			kept.pii, err = look.Append(kept.pii[:0], text, until)
+			if err != nil {
+				return list, timeError(err, pii.ErrTime)
+			}
+			for _, f := range kept.pii {
+				list = append(list, found{f.Start, f.End, DetectPII, f.Type})
+			}
+		}
+	}
+	if w.custom {
+		for i := range own {
+			if list, err = own[i].append(list, text, until); err != nil {
+				return list, err
+			}
+		}
+	}
+	return list, nil
+}
+
+func timeError(err, isTime error) error {
+	if errors.Is(err, isTime) {
+		return ErrTime
+	}
+	return err
+}
+
+// A long text is matched with custom patterns in parts, since package regexp
+// cannot be stopped. A match of up to customOverlap bytes is seen in whole.
+const (
+	customPart    = 256 << 10
+	customOverlap = 4 << 10
+)
+
+// append appends the matches of a pattern in text.
+func (c *custom) append(list []found, text []byte, until time.Time) ([]found, error) {
+	for core := 0; core < len(text); core += customPart {
+		if core > 0 && time.Now().After(until) {
+			return list, ErrTime
+		}
+		from := max(0, core-customOverlap) // so that what stands before a match is seen
+		to := min(len(text), core+customPart+customOverlap)
+		list = appendMatches(list, c.re, c.name, text[from:to], from, core, core+customPart)
+	}
+	return list, nil
+}
+
+// appendMatches appends the matches in part, which begins at offset in the text, that
+// end behind first and begin before limit.
+func appendMatches(list []found, re *regexp.Regexp, name string, part []byte, offset, first, limit int) []found {
+	for _, m := range re.FindAllIndex(part, -1) {
+		start, end := offset+m[0], offset+m[1]
+		if start < limit && end > first && start < end {
+			list = append(list, found{start, end, DetectCustom, name})
+		}
+	}
+	return list
+}

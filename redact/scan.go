@@ -1,0 +1,313 @@
+package redact
+
+import (
+	"bytes"
+	"errors"
+	"sync"
+	"time"
+)
+
+// Detector says what found something.
+type Detector string
+
+// The detectors.
+const (
+	DetectKnown  Detector = "known"  // a value that was added
+	DetectSecret Detector = "secret" // package secrets
+	DetectPII    Detector = "pii"    // package pii
+	DetectCustom Detector = "custom" // a pattern of Options.Custom
+
+	// What looks like a token but comes from a server, and base64 of a text that
+	// holds finds. They are no finds of their own.
+	detectLookAlike Detector = "look-alike"
+	detectEncoded   Detector = "encoded"
+)
+
+// ErrTime is the error of a text that could not be looked at in its time. It
+// must be withheld.
+var ErrTime = errors.New("redact: the text took longer to look at than it may: it is withheld")
+
+// wants says which detectors run.
+type wants struct {
+	secrets, pii, custom bool
+	everything           bool // whatever happens to it in results
+	lookAlikes           bool // texts of the form of a token
+}
+
+func (w *wants) any() bool { return w.secrets || w.pii || w.custom || w.lookAlikes }
+
+// hit is what a detector found at [start:end] of the text that was to be looked
+// at.
+type hit struct {
+	start, end int
+	detector   Detector
+	typ        string
+	value      string // as decoded
+	action     Action
+	with       string // detectEncoded and detectLookAlike: what stands there instead
+	inner      []Find // detectEncoded: what was found within
+}
+
+// scan runs the detectors over a text and what it decodes to. In contrast to
+// looker, which searches each string for known values, it hands a whole document
+// to the detectors, decoded, because they need to see what stands around a value.
+// Places are computed only once there is a find.
+type scan struct {
+	set    *settings
+	scope  Scope
+	wants  wants
+	until  time.Time
+	within int // base64 texts around this one
+
+	verdict func(Detector, string) Verdict // for arguments; nil for results
+
+	hits      []hit
+	tokenized []Restored
+	found     []found
+	views     [maxDepth + 1]view
+	runs      []byte // for base64
+	nested    *scan
+}
+
+// view is a text that src was decoded to.
+type view struct {
+	by      decoder
+	src     []byte
+	buf     []byte
+	steps   []step
+	stepped bool
+}
+
+// maxWithin is how many base64 texts within each other are looked into.
+const maxWithin = 2
+
+var scans = sync.Pool{New: func() any { return new(scan) }}
+
+func newScan(set *settings, scope Scope, w wants, until time.Time) *scan {
+	s := scans.Get().(*scan)
+	s.begin(set, scope, w, until, 0)
+	return s
+}
+
+func (s *scan) begin(set *settings, scope Scope, w wants, until time.Time, within int) {
+	s.set, s.scope, s.wants, s.until, s.within, s.verdict = set, scope, w, until, within, nil
+	s.clear()
+}
+
+// clear forgets what was found, values above all.
+func (s *scan) clear() {
+	clear(s.hits)
+	s.hits, s.tokenized = s.hits[:0], nil
+}
+
+func (s *scan) release() {
+	s.set, s.scope, s.verdict = nil, Scope{}, nil
+	s.clear()
+	for i := range s.views {
+		v := &s.views[i]
+		v.src = nil
+		if cap(v.buf) > maxPooledView {
+			v.buf = nil
+		}
+		if cap(v.steps) > maxPooled/32 {
+			v.steps = nil
+		}
+	}
+	if cap(s.runs) > maxPooledView {
+		s.runs = nil
+	}
+	if n := s.nested; n != nil {
+		s.nested = nil
+		n.release()
+	}
+	scans.Put(s)
+}
+
+// maxPooledView is the size in bytes up to which the buffer of a view is kept:
+// that of a large result.
+const maxPooledView = 1<<20 + 64<<10
+
+// run looks at text. isJSON says that it is the JSON of a message.
+func (s *scan) run(text []byte, isJSON bool) error {
+	if !s.wants.any() {
+		return nil
+	}
+	if err := s.look(text, 0, isJSON, true); err != nil {
+		return err
+	}
+	sortHits(s.hits)
+	return nil
+}
+
+// look looks at a text that is at the given depth, and at its decodings. plain
+// says that it was decoded by undoing backslashes only, if at all.
+func (s *scan) look(text []byte, depth int, isJSON, plain bool) error {
+	escaped := bytes.IndexByte(text, '\\') >= 0
+	deeper := depth < maxDepth && escaped
+	var below []byte
+	if deeper {
+		if below = s.decode(unescape, text, depth); len(below) == len(text) {
+			deeper = false
+		}
+	}
+	if !isJSON || !deeper {
+		if err := s.detect(text, depth, deeper); err != nil {
+			return err
+		}
+		if plain && s.within < maxWithin {
+			if err := s.base64(text, depth); err != nil {
+				return err
+			}
+		}
+	}
+	if deeper {
+		if err := s.look(below, depth+1, false, plain); err != nil {
+			return err
+		}
+	}
+	if depth < maxDepth && (!isJSON || !deeper) && percentEncoded(text) {
+		if decoded := s.decode(unpercentWords, text, depth); len(decoded) > 0 {
+			return s.look(decoded, depth+1, false, false)
+		}
+	}
+	return nil
+}
+
+// decode decodes text, which is at the given depth, into that depth's view.
+func (s *scan) decode(by decoder, text []byte, depth int) []byte {
+	v := &s.views[depth]
+	v.by, v.src, v.stepped = by, text, false
+	return into(&v.buf, by, text, nil)
+}
+
+// detect runs the detectors over a text. deeper says that its escapes are undone
+// one level below, where the rest of what they cut is found.
+func (s *scan) detect(text []byte, depth int, deeper bool) error {
+	var err error
+	s.found, err = s.set.detectors.append(s.found[:0], s.set.custom, text, s.wants, s.until)
+	if err != nil {
+		return err
+	}
+	for _, f := range s.found {
+		start, end := f.start, f.end
+		action := Mask
+		switch {
+		case s.verdict != nil:
+			if !checks(s.verdict(f.detector, f.typ)) {
+				action = Allow
+			}
+		case !s.wants.everything:
+			action = s.set.action(s.scope.Tool, f.detector, f.typ)
+		}
+		if action == Allow || s.set.listed(text[start:end]) {
+			continue
+		}
+		if deeper && startsInEscape(text, start) {
+			continue
+		}
+		if deeper && odd(text[:end]) && end < len(text) {
+			end--
+		}
+		if start < end {
+			s.add(hit{detector: f.detector, typ: typeName(f.typ), value: string(text[start:end]), action: action}, text, start, end, depth)
+		}
+	}
+	if s.wants.lookAlikes {
+		for i := 0; ; {
+			t, ok := nextToken(text, i)
+			if !ok {
+				break
+			}
+			i = t.end
+			// The mark goes before the first character of what makes it a token.
+			s.add(hit{detector: detectLookAlike, action: Tokenize, with: escapeMark + string(text[t.body])}, text, t.body, t.body+1, depth)
+		}
+	}
+	return nil
+}
+
+// startsInEscape reports whether text[start] is part of a backslash escape that
+// unescape undoes.
+func startsInEscape(text []byte, start int) bool {
+	if odd(text[:start]) {
+		c := text[start]
+		return oneChar[c] != 0 || c == 'u' || c == 'U' || c == 'x'
+	}
+	from, _ := wholeEscapes(text, start, start)
+	return from != start
+}
+
+// add appends a hit at text[start:end], which is at the given depth, with its
+// place in the text at depth 0.
+func (s *scan) add(h hit, text []byte, start, end, depth int) {
+	start, end = wholeEscapes(text, start, end)
+	for d := depth - 1; d >= 0; d-- {
+		v := &s.views[d]
+		if !v.stepped {
+			v.stepped = true
+			v.steps = v.steps[:0]
+			into(&v.buf, v.by, v.src, &v.steps) // what is there already, again
+		}
+		start, end = source(v.steps, start, end)
+		start, end = wholeEscapes(v.src, start, end)
+	}
+	h.start, h.end = start, end
+	s.hits = append(s.hits, h)
+}
+
+// unpercentWords decodes the words of src that hold percent-encoding, one per
+// line. The rest was looked at before.
+func unpercentWords(dst, src []byte, steps *[]step) []byte {
+	o, last := 0, 0
+	for i := 0; ; {
+		n := bytes.IndexByte(src[i:], '%')
+		if n < 0 {
+			return dst[:o]
+		}
+		i += n
+		if _, ok := hexValue(src, i+1, 2); !ok {
+			i++
+			continue
+		}
+		from := i
+		for from > last && i-from < maxWord && !isBreak[src[from-1]] {
+			from--
+		}
+		to := i
+		for to < len(src) && !isBreak[src[to]] {
+			to++
+		}
+		if o > 0 || from > 0 {
+			dst[o] = '\n'
+			if steps != nil {
+				*steps = append(*steps, step{last, from, o, o + 1})
+			}
+			o++
+		}
+		// The decoder writes behind what it decodes.
+		first := 0
+		if steps != nil {
+			first = len(*steps)
+		}
+		word := unpercent(dst[o:], src[from:to], steps)
+		if steps != nil {
+			for k := first; k < len(*steps); k++ {
+				st := &(*steps)[k]
+				*st = step{st.from + from, st.to + from, st.out + o, st.outEnd + o}
+			}
+		}
+		o += len(word)
+		last, i = to, to
+	}
+}
+
+// maxWord bounds how far before a percent sign a word begins.
+const maxWord = 1 << 10
+
+// isBreak holds what ends a word.
+var isBreak = func() (table [256]bool) {
+	for _, c := range []byte(" \t\r\n\"'<>`\x00") {
+		table[c] = true
+	}
+	return table
+}()

@@ -1,0 +1,281 @@
+package redact
+
+import (
+	"bytes"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base32"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// A token is what stands for a value: <email:k3jq7ah2c5xw4n6zr2vd>. Its body is 100
+// bits of a MAC over the type and the value, keyed by the session, so it cannot be
+// guessed, says nothing of the value, and is the same for the same value.
+const (
+	bodySize = 20
+	maxType  = 40 // bytes of a type in a token or a mask
+
+	// shapedDomain is where tokens for e-mail addresses live in results whose schema
+	// demands addresses. Nothing can be sent there (RFC 2606, section 2).
+	shapedDomain = "@token.invalid"
+
+	// escapeMark goes before the body of what looks like a token and comes from a
+	// server. What has one is no token, and the mark is never taken out again.
+	escapeMark = "~"
+)
+
+var bodyEncoding = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
+
+// Bounds on what one session's tokens stand for. What comes beyond them is masked.
+const (
+	maxTokens     = 10_000
+	maxTokenBytes = 8 << 20
+)
+
+// Tokens are the stand-ins of one session, and the key of its hashes. They are safe
+// for concurrent use.
+type Tokens struct {
+	key [32]byte
+
+	mu     sync.Mutex
+	values map[string]tokenized // by body
+	size   int
+}
+
+type tokenized struct{ typ, value string }
+
+// NewTokens returns the tokens of a new session.
+func NewTokens() *Tokens {
+	t := &Tokens{values: map[string]tokenized{}}
+	rand.Read(t.key[:]) // never fails
+	return t
+}
+
+func (t *Tokens) mac(use, typ, value string) []byte {
+	m := hmac.New(sha256.New, t.key[:])
+	fmt.Fprintf(m, "%s\x00%s\x00%s", use, typ, value)
+	return m.Sum(nil)
+}
+
+// issue returns the token's body for a value, or "" if there are too many.
+func (t *Tokens) issue(typ, value string) string {
+	body := bodyEncoding.EncodeToString(t.mac("token", typ, value))[:bodySize]
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if _, known := t.values[body]; !known {
+		if len(t.values) >= maxTokens || t.size+len(value) > maxTokenBytes {
+			return ""
+		}
+		t.values[body] = tokenized{typ, value}
+		t.size += len(value)
+	}
+	return body
+}
+
+// hash returns what stands for a value that is hashed.
+func (t *Tokens) hash(typ, value string) string {
+	return "[" + typ + "#" + hex.EncodeToString(t.mac("hash", typ, value)[:8]) + "]"
+}
+
+func (t *Tokens) lookup(body string) (tokenized, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	v, ok := t.values[body]
+	return v, ok
+}
+
+// tokenAt is something of the form of a token.
+type tokenAt struct {
+	start, body, end int // of the whole, and where the body begins
+}
+
+// nextToken returns the next thing in text from i on that has the form of a token.
+func nextToken(text []byte, i int) (tokenAt, bool) {
+	for {
+		colon := bytes.IndexByte(text[i:], ':')
+		at := bytes.Index(text[i:], []byte(shapedDomain))
+		if colon < 0 && at < 0 {
+			return tokenAt{}, false
+		}
+		if at >= 0 && (colon < 0 || at < colon) {
+			end := i + at
+			if start := end - bodySize; start >= 0 && isBody(text[start:end]) {
+				return tokenAt{start, start, end + len(shapedDomain)}, true
+			}
+			i = end + 1
+			continue
+		}
+		body := i + colon + 1
+		end := body + bodySize
+		start := body - 1
+		for start > 0 && body-start <= maxType && inType(text[start-1]) {
+			start--
+		}
+		if end < len(text) && text[end] == '>' && start > 0 && start < body-1 && text[start-1] == '<' && isBody(text[body:end]) {
+			return tokenAt{start - 1, body, end + 1}, true
+		}
+		i = body
+	}
+}
+
+func isBody(text []byte) bool {
+	for _, c := range text {
+		if !('a' <= c && c <= 'z' || '2' <= c && c <= '7') {
+			return false
+		}
+	}
+	return len(text) == bodySize
+}
+
+func inType(c byte) bool {
+	return 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '-' || c == '_'
+}
+
+// Restored is a value that was put back in the place of its token.
+type Restored struct {
+	Type  string
+	Value string
+}
+
+// A TokenError says why a token was refused. It holds neither the token nor the value.
+type TokenError struct{ Reason string }
+
+func (e *TokenError) Error() string { return e.Reason }
+
+var (
+	errTokenPart    = &TokenError{"a stand-in such as <email:…> is part of a longer text or a name: pass it as a whole argument, as it was given to you, or leave it out"}
+	errTokenUnknown = &TokenError{"a stand-in such as <email:…> is none that was given out in this session: get the value again, and pass the new one"}
+	errTokenTool    = &TokenError{"this tool may not get the values behind stand-ins such as <email:…>; redact.restore in the configuration names the tools that may"}
+)
+
+// Restore returns the arguments of a call to tool, a JSON value, with the values in
+// the place of tokens, and those values. Only whole strings are turned back. Any other
+// use of what has the form of a token is a *TokenError, and the call is to be refused.
+// Without tokens in them, the arguments come back as they are.
+func (r *Redactor) Restore(raw []byte, tool string, t *Tokens) (out []byte, restored []Restored, err error) {
+	if t == nil || !mayHoldToken(raw) {
+		return raw, nil, nil
+	}
+	allowed := matchesAny(r.settings().options.Restore, tool)
+	last := 0
+	for i := 0; i < len(raw); {
+		if raw[i] != '"' {
+			i++
+			continue
+		}
+		end := stringEnd(raw, i)
+		if end < 0 {
+			return nil, nil, errNotJSON
+		}
+		text, err := jsontext.AppendUnquote(nil, raw[i:end])
+		if err != nil {
+			return nil, nil, errNotJSON
+		}
+		at, ok := nextToken(text, 0)
+		switch {
+		case !ok:
+		case at.start != 0 || at.end != len(text) || nameAt(raw, end):
+			return nil, nil, errTokenPart
+		default:
+			v, known := t.lookup(string(text[at.body : at.body+bodySize]))
+			if !known || at.body > 0 && v.typ != string(text[1:at.body-1]) {
+				return nil, nil, errTokenUnknown
+			}
+			if !allowed {
+				return nil, nil, errTokenTool
+			}
+			out = append(out, raw[last:i]...)
+			if out, err = jsontext.AppendQuote(out, v.value); err != nil {
+				return nil, nil, errors.New("redact: a value behind a stand-in is not text")
+			}
+			last = end
+			restored = append(restored, Restored{v.typ, v.value})
+		}
+		i = end
+	}
+	if restored == nil {
+		return raw, nil, nil
+	}
+	return append(out, raw[last:]...), restored, nil
+}
+
+// HoldsToken reports whether a string in a JSON value has the form of a token, or
+// holds one. It is for what goes to servers where none may go.
+func HoldsToken(raw []byte) bool {
+	if !mayHoldToken(raw) {
+		return false
+	}
+	for i := 0; i < len(raw); {
+		if raw[i] != '"' {
+			i++
+			continue
+		}
+		end := stringEnd(raw, i)
+		if end < 0 {
+			return true
+		}
+		text, err := jsontext.AppendUnquote(nil, raw[i:end])
+		if err != nil {
+			return true
+		}
+		if _, ok := nextToken(text, 0); ok {
+			return true
+		}
+		i = end
+	}
+	return false
+}
+
+// mayHoldToken tells fast that there is no token in JSON, escaped or not.
+func mayHoldToken(raw []byte) bool {
+	if bytes.IndexByte(raw, '\\') >= 0 {
+		return true
+	}
+	_, ok := nextToken(raw, 0)
+	return ok
+}
+
+// standIn returns what stands for a find, without its value: the text needs no
+// escaping at any depth of JSON.
+func (s *scan) standIn(h *hit, whole bool) string {
+	typ := h.typ
+	shaped := typ == "email" && s.scope.Shape.Emails
+	if h.detector == detectEncoded || h.detector == detectLookAlike {
+		return h.with
+	}
+	if t := s.scope.Tokens; t != nil && whole {
+		switch h.action {
+		case Tokenize:
+			if body := t.issue(typ, h.value); body != "" {
+				s.tokenized = append(s.tokenized, Restored{typ, h.value})
+				if shaped {
+					return body + shapedDomain
+				}
+				return "<" + typ + ":" + body + ">"
+			}
+		case Hash:
+			if !shaped {
+				return t.hash(typ, h.value)
+			}
+		}
+	}
+	if shaped {
+		return "redacted@redacted.invalid"
+	}
+	return "[redacted:" + typ + "]"
+}
+
+// typeName makes the name of a rule or type fit into a mask.
+func typeName(s string) string {
+	if len(s) <= maxType && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789-_") == "" && s != "" {
+		return s
+	}
+	return slug(s)
+}
