@@ -24,7 +24,6 @@ import (
 	"github.com/mcpfirewall/mcpfirewall/internal/jsonrpc"
 	"github.com/mcpfirewall/mcpfirewall/internal/vaultserver"
 	"github.com/mcpfirewall/mcpfirewall/proxy"
-	"github.com/mcpfirewall/mcpfirewall/redact"
 	"github.com/mcpfirewall/mcpfirewall/vault"
 	"github.com/rs/zerolog"
 )
@@ -317,7 +316,7 @@ func start(t *testing.T, file, dir string, replace map[string]string) *example {
 	if err != nil {
 		t.Fatal(err)
 	}
-	relay, err := proxy.New(proxy.Options{Config: cfg, Vault: secrets, Redact: redact.New(), Audit: audit.Discard(),
+	relay, err := proxy.New(proxy.Options{Config: cfg, Vault: secrets, Audit: audit.Discard(),
 		Log: zerolog.New(zerolog.NewTestWriter(t)).Level(zerolog.WarnLevel), Version: "test"})
 	if err != nil {
 		t.Fatalf("%s is not in order:\n%v", file, err)

@@ -27,7 +27,6 @@ import (
 	"github.com/mcpfirewall/mcpfirewall/internal/inproc"
 	"github.com/mcpfirewall/mcpfirewall/internal/jsonrpc"
 	"github.com/mcpfirewall/mcpfirewall/proxy"
-	"github.com/mcpfirewall/mcpfirewall/redact"
 	"github.com/mcpfirewall/mcpfirewall/vault"
 	"github.com/rs/zerolog"
 )
@@ -235,7 +234,7 @@ func newPlayer(t *testing.T, example, suite string) *player {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.relay, err = proxy.New(proxy.Options{Config: cfg, Vault: secrets, Redact: redact.New(), Audit: audit.Discard(),
+	p.relay, err = proxy.New(proxy.Options{Config: cfg, Vault: secrets, Audit: audit.Discard(),
 		Log: zerolog.New(zerolog.NewTestWriter(t)).Level(zerolog.WarnLevel), Version: "test"})
 	if err != nil {
 		t.Fatal(err)

@@ -15,7 +15,6 @@ import (
 	"github.com/mcpfirewall/mcpfirewall/internal/audit"
 	"github.com/mcpfirewall/mcpfirewall/internal/config"
 	"github.com/mcpfirewall/mcpfirewall/internal/jsonrpc"
-	"github.com/mcpfirewall/mcpfirewall/redact"
 	"github.com/mcpfirewall/mcpfirewall/vault"
 	"github.com/rs/zerolog"
 )
@@ -185,7 +184,7 @@ func relayWith(t testing.TB, cfg *config.Config, records *audit.Log, o vault.Opt
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := New(Options{Config: cfg, Vault: resolver, Redact: redact.New(), Audit: records, Log: log})
+	r, err := New(Options{Config: cfg, Vault: resolver, Audit: records, Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}

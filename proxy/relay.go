@@ -60,7 +60,7 @@ import (
 type Options struct {
 	Config  *config.Config
 	Vault   *vault.Resolver
-	Redact  *redact.Redactor
+	Redact  *redact.Redactor // nil makes one as Config says
 	Audit   *audit.Log
 	Log     zerolog.Logger
 	Version string // of the firewall, told to clients and servers
@@ -113,6 +113,11 @@ func New(o Options) (*Relay, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.Redact == nil {
+		if o.Redact, err = redact.New(policy.Redaction(o.Config)); err != nil {
+			return nil, err
+		}
+	}
 	r := &Relay{
 		vault: o.Vault, redact: o.Redact, audit: o.Audit, log: o.Log, version: o.Version, box: seal.New(), memory: openMemory(o.Config.State.Path),
 		sessions: map[string]*Session{}, named: map[string]*Session{}, pools: map[poolKey]*fleet{},
@@ -145,6 +150,9 @@ func (r *Relay) Start() { r.shared.adopt() }
 func (r *Relay) Reload(cfg *config.Config) error {
 	gen, err := compile(cfg)
 	if err != nil {
+		return err
+	}
+	if err := r.redact.Configure(policy.Redaction(cfg)); err != nil {
 		return err
 	}
 	r.current.Store(gen)
@@ -358,7 +366,7 @@ func (r *Relay) enter() bool {
 
 // scrub takes known secrets out of a message, whichever way it goes.
 func (r *Relay) scrub(m *jsonrpc.Message, l jsonrpc.Limits) (*jsonrpc.Message, error) {
-	out, finds, err := r.redact.JSON(m.Raw)
+	out, finds, err := r.redact.Known(m.Raw)
 	if err != nil {
 		return nil, fmt.Errorf("redacting a message: %w", err)
 	}

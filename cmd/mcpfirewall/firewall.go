@@ -18,6 +18,7 @@ import (
 
 	"github.com/mcpfirewall/mcpfirewall/internal/audit"
 	"github.com/mcpfirewall/mcpfirewall/internal/config"
+	"github.com/mcpfirewall/mcpfirewall/internal/policy"
 	"github.com/mcpfirewall/mcpfirewall/proxy"
 	"github.com/mcpfirewall/mcpfirewall/redact"
 	"github.com/mcpfirewall/mcpfirewall/vault"
@@ -60,7 +61,10 @@ func (a *app) open(cfg *config.Config, level zerolog.Level) (*firewall, error) {
 // at once, as config.Problems.
 func assemble(cfg *config.Config, records *audit.Log, log *logger) (*firewall, error) {
 	problems := references(cfg)
-	masks := redact.New()
+	masks, err := redact.New(policy.Redaction(cfg))
+	if err != nil {
+		return nil, err
+	}
 	log.sink.redact.Store(masks)
 	secrets, err := newVault(cfg, log.Logger)
 	if err != nil {

@@ -30,8 +30,8 @@ type sink struct {
 func (s *sink) Write(line []byte) (int, error) {
 	clean := line
 	if r := s.redact.Load(); r != nil {
-		var err error
-		if clean, _, err = r.JSON(line); err != nil {
+		done, err := r.JSON(line, redact.Scope{})
+		if clean = done.Text; err != nil {
 			clean = []byte(`{"level":"error","message":"a line of the log is left out: redacting it failed"}` + "\n")
 		} else if n := len(clean); n > 0 && clean[n-1] != '\n' {
 			clean = append(clean[:n:n], '\n')

@@ -16,7 +16,6 @@ import (
 	"github.com/mcpfirewall/mcpfirewall/internal/inproc"
 	"github.com/mcpfirewall/mcpfirewall/internal/jsonrpc"
 	"github.com/mcpfirewall/mcpfirewall/proxy"
-	"github.com/mcpfirewall/mcpfirewall/redact"
 	"github.com/mcpfirewall/mcpfirewall/vault"
 	"github.com/rs/zerolog"
 )
@@ -53,7 +52,7 @@ func connect(t *testing.T, a answer, version string) (*client.Client, *inproc.Tr
 	if err != nil {
 		t.Fatal(err)
 	}
-	relay, err := proxy.New(proxy.Options{Config: cfg, Vault: secrets, Redact: redact.New(), Audit: audit.Discard(), Log: zerolog.Nop(), Version: "test"})
+	relay, err := proxy.New(proxy.Options{Config: cfg, Vault: secrets, Audit: audit.Discard(), Log: zerolog.Nop(), Version: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -31,7 +31,11 @@ func Open(cfg *config.Config) (*Policy, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Policy{Config: cfg, rules: compiled, narrow: map[string]*rules.Narrowing{}, redact: redact.New()}
+	masks, err := redact.New(policy.Redaction(cfg))
+	if err != nil {
+		return nil, err
+	}
+	p := &Policy{Config: cfg, rules: compiled, narrow: map[string]*rules.Narrowing{}, redact: masks}
 	for _, n := range compiled.Narrowings() {
 		p.narrow[n.Server+"."+n.Name] = n
 	}
@@ -145,10 +149,9 @@ func (p *Policy) newSession(user, name string, now time.Time) *session {
 // call is a call in the session, with the arguments that are sent.
 func (p *Policy) call(s *session, sent []byte, user rules.User, client string, now time.Time) rules.Call {
 	user.Subject = s.user
-	secret := func(text string) (bool, error) { return p.redact.Text(text) != text, nil }
 	return rules.Call{Args: sent, User: user, Client: rules.Client{Name: client},
 		Session:   rules.Session{Labels: slices.Sorted(maps.Keys(s.labels)), Calls: s.calls, Started: s.started},
-		Knowledge: rules.Knowledge{Memory: s.memory, History: s.history, Secret: secret, Now: func() time.Time { return now }}}
+		Knowledge: rules.Knowledge{Memory: s.memory, History: s.history, Secret: p.redact.Secret, PII: p.redact.PII, Now: func() time.Time { return now }}}
 }
 
 func (s *session) owner() rules.Owner {

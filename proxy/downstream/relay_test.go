@@ -16,7 +16,6 @@ import (
 	"github.com/mcpfirewall/mcpfirewall/internal/config"
 	"github.com/mcpfirewall/mcpfirewall/internal/jsonrpc"
 	"github.com/mcpfirewall/mcpfirewall/proxy"
-	"github.com/mcpfirewall/mcpfirewall/redact"
 	"github.com/mcpfirewall/mcpfirewall/vault"
 	"github.com/rs/zerolog"
 )
@@ -76,7 +75,7 @@ func newFixtureWith(t testing.TB, before func(http.Handler) http.Handler, change
 	if err != nil {
 		t.Fatal(err)
 	}
-	relay, err := proxy.New(proxy.Options{Config: cfg, Vault: secrets, Redact: redact.New(), Audit: log, Log: zerolog.Nop(), Version: "test"})
+	relay, err := proxy.New(proxy.Options{Config: cfg, Vault: secrets, Audit: log, Log: zerolog.Nop(), Version: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}
