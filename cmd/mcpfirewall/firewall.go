@@ -118,7 +118,7 @@ func references(cfg *config.Config) config.Problems {
 func referring(cfg *config.Config) iter.Seq2[string, string] {
 	return func(yield func(path, text string) bool) {
 		for _, s := range cfg.Servers {
-			for _, r := range s.References() {
+			for _, r := range append(s.References(), s.OAuth.References()...) {
 				if !yield("servers."+s.Name+"."+r.Path, r.Text) {
 					return
 				}

@@ -34,30 +34,33 @@ type check struct {
 var reference = regexp.MustCompile(`\$\{(vault|env|file|keyring):`)
 
 // refHomes says where references are resolved.
-const refHomes = "in args, env, url, headers and inject of a server and under vault.auth only"
+const refHomes = "in args, env, url, headers, inject and oauth of a server and under vault.auth only"
 
 var checks = map[string]check{
-	"server":   {test: checkServerName, pattern: `^[a-z0-9-]{1,64}$`},
-	"pattern":  {test: checkPattern, pattern: `\S`},
-	"tool":     {test: checkTool, pattern: `^[a-z0-9-]{1,64}\.[^*]+$`},
-	"narrow":   {test: checkName, pattern: `^[A-Za-z0-9_.-]{1,64}$`},
-	"argument": {test: checkName, pattern: `^[A-Za-z0-9_.-]{1,64}$`},
-	"value":    {test: checkValueName, value: checkExpression, caseCounts: true, pattern: `\S`},
-	"label":    {test: checkLabel, pattern: `^[a-z][a-z0-9_-]{0,63}$`},
-	"zone":     {test: checkZone, pattern: `\S`},
-	"preset":   {test: func(string) (string, string) { return "", "" }}, // an enum
-	"method":   {test: checkMethod, pattern: `^[A-Za-z0-9_$./-]+$`},
-	"lists":    {test: checkServerName, value: noProblem, pattern: `^[a-z0-9-]{1,64}$`},
-	"line":     {test: checkLine, pattern: `\S`},
-	"env":      {test: checkEnvName, value: noProblem, caseCounts: runtime.GOOS != "windows", pattern: `^[^=]+$`},
-	"header":   {test: checkHeaderName, value: checkHeaderValue, pattern: "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"},
-	"url":      {test: checkURL, pattern: `^(https?://|\$\{)`},
-	"address":  {test: checkAddress, pattern: `^https?://`},
-	"token":    {test: checkToken, pattern: tokenReference.String()},
-	"mount":    {test: checkMount, pattern: `^[^/\s]+(/[^/\s]+)*$`},
-	"listen":   {test: checkListen, pattern: `:[0-9]+$`},
-	"host":     {test: checkHost, pattern: `^[^/*\s]+$`},
-	"origin":   {test: checkOrigin, pattern: `^[a-z][a-z0-9+.-]*://[^/*\s]+$`},
+	"server":    {test: checkServerName, pattern: `^[a-z0-9-]{1,64}$`},
+	"pattern":   {test: checkPattern, pattern: `\S`},
+	"tool":      {test: checkTool, pattern: `^[a-z0-9-]{1,64}\.[^*]+$`},
+	"narrow":    {test: checkName, pattern: `^[A-Za-z0-9_.-]{1,64}$`},
+	"argument":  {test: checkName, pattern: `^[A-Za-z0-9_.-]{1,64}$`},
+	"value":     {test: checkValueName, value: checkExpression, caseCounts: true, pattern: `\S`},
+	"label":     {test: checkLabel, pattern: `^[a-z][a-z0-9_-]{0,63}$`},
+	"zone":      {test: checkZone, pattern: `\S`},
+	"preset":    {test: func(string) (string, string) { return "", "" }}, // an enum
+	"method":    {test: checkMethod, pattern: `^[A-Za-z0-9_$./-]+$`},
+	"lists":     {test: checkServerName, value: noProblem, pattern: `^[a-z0-9-]{1,64}$`},
+	"line":      {test: checkLine, pattern: `\S`},
+	"env":       {test: checkEnvName, value: noProblem, caseCounts: runtime.GOOS != "windows", pattern: `^[^=]+$`},
+	"header":    {test: checkHeaderName, value: checkHeaderValue, pattern: "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"},
+	"url":       {test: checkURL, pattern: `^(https?://|\$\{)`},
+	"address":   {test: checkAddress, pattern: `^https?://`},
+	"token":     {test: checkToken, pattern: tokenReference.String()},
+	"mount":     {test: checkMount, pattern: `^[^/\s]+(/[^/\s]+)*$`},
+	"reference": {test: checkReference, pattern: `^\$\{(vault|env|file|keyring):([^{}]|\{[a-z.]+\})+\}$`},
+	"scope":     {test: checkScope, pattern: `^[!#-\[\]-~]+$`},
+	"resource":  {test: checkResource, pattern: `^(https?://[^#]+|none)$`},
+	"listen":    {test: checkListen, pattern: `:[0-9]+$`},
+	"host":      {test: checkHost, pattern: `^[^/*\s]+$`},
+	"origin":    {test: checkOrigin, pattern: `^[a-z][a-z0-9+.-]*://[^/*\s]+$`},
 }
 
 func noProblem(string) string { return "" }
@@ -244,6 +247,33 @@ func checkToken(s string) (wrong, suggestion string) {
 		return "", ""
 	}
 	return "must be a reference, such as ${env:NAME} or ${file:PATH}: a secret does not belong in this file", ""
+}
+
+// wholeReference matches a text that is one reference and nothing else.
+var wholeReference = regexp.MustCompile(`^\$\{(vault|env|file|keyring):([^{}]|\{[a-z.]+\})+\}$`)
+
+func checkReference(s string) (wrong, suggestion string) {
+	if wholeReference.MatchString(s) {
+		return "", ""
+	}
+	return "must be one reference, such as ${vault:MOUNT/PATH#FIELD}: a secret does not belong in this file", ""
+}
+
+// scopeToken is that of RFC 6749, appendix A.4.
+var scopeToken = regexp.MustCompile(`^[!#-\[\]-~]+$`)
+
+func checkScope(s string) (wrong, suggestion string) {
+	if !scopeToken.MatchString(s) {
+		return "must be one scope: without blanks, quotes and backslashes", ""
+	}
+	return "", ""
+}
+
+func checkResource(s string) (wrong, suggestion string) {
+	if s == "none" {
+		return "", ""
+	}
+	return checkAddress(s)
 }
 
 func checkListen(s string) (wrong, suggestion string) {

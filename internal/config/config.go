@@ -93,6 +93,7 @@ type Server struct {
 	URL       string            `key:"url" check:"url" opt:"ref"`
 	Transport string            `key:"transport" with:"url" enum:"http,sse"` // "" for a command
 	Headers   map[string]string `key:"headers" with:"url" check:"header" opt:"ref,secret"`
+	OAuth     *OAuth            `key:"oauth" with:"url"` // nil when the server has no such section
 
 	Timeout          time.Duration `key:"timeout" default:"30s" min:"1ms" max:"24h"`
 	Sampling         bool          `key:"sampling" enum:"deny,allow" default:"deny"`
@@ -112,6 +113,22 @@ type Server struct {
 type Arguments struct {
 	Open      bool     // every tool
 	OpenTools []string // the tools that match one of these patterns
+}
+
+// OAuth says how access tokens for a server are obtained. References stand as written
+// in ClientID, ClientSecret, PrivateKey and RefreshToken.
+type OAuth struct {
+	Grant        string   `key:"grant" enum:"client_credentials,refresh_token" opt:"required"`
+	ClientID     string   `key:"client_id" opt:"required,ref,nonempty"`
+	ClientSecret string   `key:"client_secret" check:"reference" opt:"ref,secret"`
+	PrivateKey   string   `key:"private_key" check:"reference" opt:"ref,secret"`
+	RefreshToken string   `key:"refresh_token" check:"reference" opt:"ref,secret"`
+	Scopes       []string `key:"scopes" check:"scope"`
+	Issuer       string   `key:"issuer" check:"address"`
+	TokenURL     string   `key:"token_url" check:"address"`
+	Resource     string   `key:"resource" check:"resource"` // a URI, "none", or "" for the server's own
+	Auth         string   `key:"auth" enum:"basic,post,none,private_key_jwt"`
+	AllowPrivate bool     `key:"allow_private" default:"false"`
 }
 
 // Methods opens the relay to methods that it does not know.

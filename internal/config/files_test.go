@@ -53,6 +53,7 @@ func TestDocs(t *testing.T) {
 // smallest is what has to stand beside a key of a section to make it whole.
 var smallest = map[string]string{
 	"servers.NAME":      "command: x",
+	oauthSection:        "grant: refresh_token\nclient_id: c\nclient_secret: ${env:S}\nrefresh_token: ${env:T}",
 	"tools.narrow.NAME": "from: a.b\ndescription: d\ninput: { id: {} }",
 	"rules[]":           "name: n\ntools: [t]\nthen: ask",
 	"limits[]":          "name: n\ntools: [t]\nmax: 1\nper: day",
@@ -70,6 +71,11 @@ var besideAuth = map[string]string{
 	"password":          "method: userpass\nusername: x",
 }
 
+const oauthSection = "servers.NAME.oauth"
+
+// without is the key that cannot stand beside one of the section oauth.
+var without = map[string]string{"grant": "refresh_token", "private_key": "client_secret"}
+
 // document writes a whole file with one key in it.
 func document(path, value string) string {
 	parts := strings.Split(path, ".")
@@ -83,11 +89,12 @@ func document(path, value string) string {
 	case "vault.auth":
 		beside = besideAuth[key]
 	}
-	if key == "url" || key == "transport" || key == "headers" {
+	if key == "url" || key == "transport" || key == "headers" || key == "oauth" {
 		beside = "url: https://x.example.com"
 	}
 	for _, line := range strings.Split(beside, "\n") {
-		if line != "" && !strings.HasPrefix(line, key+":") && key != "url" {
+		beside, _, _ := strings.Cut(line, ":")
+		if line != "" && beside != key && key != "url" && !(section == oauthSection && beside == without[key]) {
 			lines = append(lines, line)
 		}
 	}
@@ -100,6 +107,9 @@ func document(path, value string) string {
 			lines[0] = "- " + strings.TrimPrefix(lines[0], "  ")
 		}
 		lines = append([]string{strings.ToLower(name) + ":"}, lines...)
+		if name == "oauth" {
+			lines = append(lines, "url: https://x.example.com")
+		}
 	}
 	if path != "version" {
 		lines = append([]string{"version: 1"}, lines...)
@@ -223,7 +233,7 @@ func TestReference(t *testing.T) {
 	walkKeys(func(path string, f field) {
 		path = strings.ReplaceAll(path, anyItem, "[0]")
 		at, ok := place{}, false
-		for _, name := range []string{"demo", "crm", "report_status"} {
+		for _, name := range []string{"demo", "crm", "billing", "report_status"} {
 			if !ok {
 				at, ok = complete.nodes[strings.ReplaceAll(path, anyName, name)]
 			}

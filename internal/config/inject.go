@@ -100,5 +100,5 @@ var ofUser = regexp.MustCompile(`\$\{[^}]*\{user\.subject\}`)
 // PerPrincipal reports whether a reference of the server holds {user.subject}: then its
 // credentials, and so its connections, are one user's.
 func (s Server) PerPrincipal() bool {
-	return slices.ContainsFunc(s.References(), func(r Reference) bool { return ofUser.MatchString(r.Text) })
+	return slices.ContainsFunc(append(s.References(), s.OAuth.References()...), func(r Reference) bool { return ofUser.MatchString(r.Text) })
 }

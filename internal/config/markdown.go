@@ -185,7 +185,7 @@ when it changes or on SIGHUP, whole or not at all.
 
 YAML's anchors, aliases, merge keys and tags are not supported, and the file holds one document of at most 1 MiB.
 
-A reference stands for a value that does not belong in the file. It works in ` + "`args`, `env`, `url`, `headers` and `inject`" + ` of a server,
+A reference stands for a value that does not belong in the file. It works in ` + "`args`, `env`, `url`, `headers`, `inject` and `oauth`" + ` of a server,
 alone or within a longer text:
 
 | reference | stands for |

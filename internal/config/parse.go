@@ -126,6 +126,9 @@ func (d *decoder) validateServer(s *Server) {
 	if s.Shared && s.PerPrincipal() {
 		d.failNode(d.cfg.nodes[join(path, "shared")].key, "", "%s cannot be shared: a reference of it holds {user.subject}, so each user needs a connection of their own; remove the key shared", path)
 	}
+	if s.OAuth != nil {
+		d.validateOAuth(s, join(path, "oauth"))
+	}
 	if s.URL != "" && s.Transport == "" {
 		s.Transport = "http"
 	}

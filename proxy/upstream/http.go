@@ -65,7 +65,7 @@ func (t *streamable) Send(ctx context.Context, m Outgoing) error {
 	req := t.request(bound, http.MethodPost, t.url, m.Raw, m.Header)
 	req.Header["Accept"] = []string{acceptedTypes}
 	session := t.address(req, !begins)
-	res, err := t.transport.RoundTrip(req)
+	res, err := t.do(req)
 	if err != nil {
 		return t.failed(ctx, "sending to the server", err)
 	}
@@ -200,7 +200,7 @@ func (t *streamable) Close() {
 	defer cancel()
 	req := t.request(ctx, http.MethodDelete, t.url, nil, nil)
 	t.address(req, true)
-	if res, err := t.transport.RoundTrip(req); err == nil {
+	if res, err := t.do(req); err == nil {
 		discard(res)
 	}
 	t.transport.CloseIdleConnections()

@@ -75,7 +75,7 @@ func (t *streamable) open(ctx context.Context, c *cursor) (*http.Response, error
 	if c.lastID != "" {
 		req.Header[eventIDHeader] = []string{c.lastID}
 	}
-	res, err := t.transport.RoundTrip(req)
+	res, err := t.do(req)
 	if err != nil {
 		return nil, err
 	}

@@ -51,7 +51,7 @@ func openSSE(ctx context.Context, o Options) (Transport, error) {
 func (t *oldSSE) connect() (*eventReader, *http.Response, error) {
 	req := t.request(t.ctx, http.MethodGet, t.url, nil, nil)
 	req.Header["Accept"] = []string{eventType}
-	res, err := t.transport.RoundTrip(req)
+	res, err := t.do(req)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -131,7 +131,7 @@ func (t *oldSSE) Send(ctx context.Context, m Outgoing) error {
 	bound, cancel := t.bind(ctx)
 	defer cancel()
 	req := t.request(bound, http.MethodPost, t.endpoint, m.Raw, m.Header)
-	res, err := t.transport.RoundTrip(req)
+	res, err := t.do(req)
 	if err != nil {
 		return t.failed(ctx, "sending to the server", err)
 	}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/mcpfirewall/mcpfirewall/internal/jsonrpc"
+	"github.com/mcpfirewall/mcpfirewall/internal/oauth"
 	"github.com/rs/zerolog"
 )
 
@@ -30,6 +31,7 @@ type Options struct {
 	URL    string
 	SSE    bool // HTTP+SSE of protocol 2024-11-05 instead of Streamable HTTP
 	Header http.Header
+	OAuth  *oauth.Source // gives the access token of each request; nil if the server wants none
 
 	Timeout    time.Duration // to connect, TLS included; 0 means 30 s. Waiting for an answer is bounded by Send's context only
 	MaxMessage int           // bytes of one message; 0 means jsonrpc.DefaultMaxBytes
