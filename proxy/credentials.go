@@ -78,11 +78,12 @@ func (k *credentials) connects(other *credentials) bool {
 func (c *conn) options(k *credentials) (upstream.Options, error) {
 	o := upstream.Options{Name: c.name, Dir: c.cfg.Cwd, URL: k.url, SSE: c.cfg.Transport == "sse", Header: k.header, Timeout: c.cfg.Timeout,
 		MaxMessage: int(c.cfg.MaxMessage), Log: c.log, Scrub: c.fleet.relay.redact.Text}
+	var err error
 	if c.cfg.URL != "" {
-		return o, nil
+		o.OAuth, err = c.accessTokens(k.url)
+		return o, err
 	}
 	o.Args, o.Env = k.args, environment(k.env)
-	var err error
 	o.Command, err = c.executable()
 	return o, err
 }

@@ -24,6 +24,7 @@
 //	greet.go      the handshake with a server: its era and what it offers
 //	link.go       one connection: requests and answers
 //	credentials.go  the credentials of a connection, and what happens when they change
+//	oauth.go      where the access tokens of servers that want OAuth come from
 //	drain.go      the end of a connection that was replaced
 //	masks.go      which values the redactor knows
 //	inject.go     arguments that the firewall adds to calls
@@ -81,6 +82,7 @@ type Relay struct {
 	current atomic.Pointer[generation]
 	epoch   atomic.Int64 // counts what makes a view stale: lists, links, configurations
 	shared  *fleet       // connections of the servers that say shared
+	tokens  tokens       // of the servers that want OAuth
 
 	mu       sync.Mutex
 	sessions map[string]*Session      // by id
@@ -344,6 +346,7 @@ func (r *Relay) Close(ctx context.Context) {
 	}
 	wg.Go(r.shared.close)
 	wg.Wait()
+	r.tokens.close(ctx)
 	revoke, cancel := context.WithTimeout(context.WithoutCancel(ctx), revokeTime) // though requests took all the time there was
 	r.vault.Close(revoke)
 	cancel()
