@@ -61,7 +61,7 @@ var docs = map[string]keyDoc{
 	"OAuth.token_url":     {text: "The address of the token endpoint. Nothing is discovered then.", example: "https://auth.example.com/token"},
 	"OAuth.resource":      {text: "What the tokens are for (resource indicator), or `none` for authorization servers that refuse requests with one.", example: "https://crm.example.com", deflt: "what the server's metadata says, or its `url`"},
 	"OAuth.auth":          {text: "How the client proves itself at the token endpoint.", example: "post", deflt: "what fits the credentials and the authorization server"},
-	"OAuth.allow_private": {text: "Whether discovery may lead to addresses on private networks, and there to http.", example: "true"},
+	"OAuth.allow_private": {text: "Whether discovery may lead to other addresses on private networks than those of `url` and `issuer`, and there to http.", example: "true"},
 
 	"Patterns.default": {text: "What holds where no pattern matches.", example: "ask"},
 	"Patterns.allow":   {text: "What may be used.", example: "[\"github.get_*\", \"mail.*\"]"},

@@ -35,8 +35,9 @@ type reply struct {
 	body   []byte
 }
 
-// do sends a request and reads the answer. An address is chosen when it stands in the
-// configuration, which may lead to private networks; what another party named may not.
+// do sends a request and reads the answer. An address is chosen when it, or its origin,
+// stands in the configuration, which may lead to private networks; what another party
+// named may not.
 func (s *Source) do(req *http.Request, chosen bool) (*reply, error) {
 	req.Header.Set("Accept", "application/json")
 	res, err := s.send(req, chosen)
@@ -63,7 +64,7 @@ func (s *Source) do(req *http.Request, chosen bool) (*reply, error) {
 // send sends a request. Each has a connection of its own: they are rare, and a connection
 // must not be used under another rule than it was made by.
 func (s *Source) send(req *http.Request, chosen bool) (*http.Response, error) {
-	chosen = chosen || s.o.AllowPrivate || sameOrigin(req.URL, s.server)
+	chosen = chosen || s.o.AllowPrivate || sameOrigin(req.URL, s.server) || s.issuer != nil && sameOrigin(req.URL, s.issuer)
 	if req.URL.Scheme != "https" && !chosen {
 		return nil, errors.New("its address is not https; an http address on a private network needs oauth.allow_private")
 	}

@@ -69,7 +69,7 @@ type Options struct {
 	Resource     string   // resource indicator; "" is what the server's metadata says, or its URL
 	Scopes       []string // requested; never more, whatever the server asks for
 	Auth         string   // "" is what fits the credentials and the authorization server
-	AllowPrivate bool     // discovery may lead to private addresses, and there to http
+	AllowPrivate bool     // discovery may lead to other private addresses than those above, and there to http
 
 	Timeout time.Duration // for one token, discovery included; 0 is 30 s
 
@@ -101,6 +101,7 @@ type Credentials struct {
 type Source struct {
 	o      Options
 	server *url.URL
+	issuer *url.URL // of the configuration, or nil
 	now    func() time.Time // of tests
 	reach  reach
 
@@ -174,6 +175,11 @@ func New(o Options) (*Source, error) {
 		return nil, errors.New("an access token is sent to a server with https only: correct its url, or set oauth.allow_private for one on a private network")
 	}
 	s := &Source{o: o, server: server, now: time.Now}
+	if o.Issuer != "" {
+		if s.issuer, err = parseURL(o.Issuer); err != nil {
+			return nil, fmt.Errorf("oauth.issuer %w", err)
+		}
+	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	return s, nil
 }
