@@ -382,6 +382,19 @@ func TestFailuresAreRare(t *testing.T) {
 	if n := issued.Load(); n != 1 {
 		t.Errorf("%d tokens were issued to a server that refuses them", n)
 	}
+	// One that accepts tokens first gets one more, and then no more either.
+	s.mu.Lock()
+	s.retryAt, s.refusals = time.Time{}, 0
+	s.mu.Unlock()
+	for range 100 {
+		if token, err := s.Token(t.Context()); err == nil {
+			s.Accepted(token)
+			s.Refused(token, &http.Response{StatusCode: http.StatusUnauthorized})
+		}
+	}
+	if n := issued.Load(); n != 3 {
+		t.Errorf("%d tokens were issued to a server that accepts each once", n)
+	}
 	// A server cannot have its metadata fetched for ever by naming other places.
 	for i := range 100 {
 		s.mu.Lock()

@@ -101,7 +101,7 @@ type Credentials struct {
 type Source struct {
 	o      Options
 	server *url.URL
-	issuer *url.URL // of the configuration, or nil
+	issuer *url.URL         // of the configuration, or nil
 	now    func() time.Time // of tests
 	reach  reach
 
@@ -116,6 +116,7 @@ type Source struct {
 	fetch    *fetch  // under way
 	failure  error   // of the last fetch, while it counts
 	failures int     // in a row
+	refusals int     // by the server, of tokens that were just issued, in a row
 	retryAt  time.Time
 	hint     string // where a challenge of the server said that its metadata is
 	hints    int    // how often it said something else
@@ -127,6 +128,7 @@ type Source struct {
 // token is an access token.
 type token struct {
 	value   string
+	good    bool // the server has accepted it
 	got     time.Time
 	renew   time.Time // from when on the next one is fetched
 	expires time.Time
@@ -144,7 +146,7 @@ const (
 	skew           = time.Minute      // that a token is renewed before it expires, or a quarter of its life
 	unsaidLife     = time.Hour        // of a token whose life the server does not say
 	longestLife    = 24 * time.Hour   // that is believed
-	freshFor       = 10 * time.Second // a token refused so soon was never good
+	freshFor       = 10 * time.Second // a token refused so soon is not simply replaced
 	firstWait      = time.Second
 	longestWait    = time.Minute
 	maxHints       = 4 // addresses of its metadata that a server may name
@@ -238,12 +240,12 @@ func (s *Source) run(f *fetch) {
 	defer s.mu.Unlock()
 	s.fetch = nil
 	if err != nil {
-		s.fail(err)
+		s.fail(err, &s.failures)
 		f.err = err
 	} else {
 		s.replace(t)
+		s.failures = 0
 		f.value = t.value
-		s.failure = nil
 	}
 	close(f.done)
 }
@@ -269,9 +271,9 @@ func (s *Source) replace(t token) {
 
 // fail notes a failure, so that the authorization server is not asked without end. The
 // caller holds the lock.
-func (s *Source) fail(err error) {
-	wait := min(firstWait<<min(s.failures, 10), longestWait)
-	s.failures++
+func (s *Source) fail(err error, times *int) {
+	wait := min(firstWait<<min(*times, 10), longestWait)
+	*times++
 	s.failure, s.retryAt = err, s.now().Add(wait)
 	s.o.Log.Warn().Str("reason", s.o.Scrub(err.Error())).Stringer("retry", wait).Msg("no new access token for the server")
 }
@@ -304,14 +306,25 @@ func (s *Source) Refused(used string, res *http.Response) (again bool, err error
 	}
 	switch {
 	case s.moved(c.metadata):
-	case s.now().Sub(s.token.got) < freshFor:
-		s.fail(errFresh)
+	case s.now().Sub(s.token.got) >= freshFor:
+		s.refusals = 0
+	case s.token.good && s.refusals == 0:
+		s.refusals++ // the server may have been started again, but not all the time
 	default:
-		s.failures = 0
+		s.fail(errFresh, &s.refusals)
 	}
 	s.old = append(s.old, s.token)
 	s.token = token{}
 	return true, nil
+}
+
+// Accepted takes note that the server has accepted a request that carried the token used.
+func (s *Source) Accepted(used string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if used == s.token.value {
+		s.token.good = true
+	}
 }
 
 // moved takes note of where the server says that its metadata is, and reports whether that

@@ -21,8 +21,12 @@ func (w *web) do(req *http.Request) (*http.Response, error) {
 		}
 		req.Header["Authorization"] = []string{"Bearer " + token}
 		res, err := w.transport.RoundTrip(req)
-		if err != nil || res.StatusCode != http.StatusUnauthorized && res.StatusCode != http.StatusForbidden {
-			return res, err
+		if err != nil {
+			return nil, err
+		}
+		if res.StatusCode != http.StatusUnauthorized && res.StatusCode != http.StatusForbidden {
+			w.o.OAuth.Accepted(token)
+			return res, nil
 		}
 		again, err := w.o.OAuth.Refused(token, res)
 		if err == nil && (!again || !first) {
