@@ -30,11 +30,10 @@ type guarded struct {
 	t  *testing.T
 	as *oauthserver.Server
 
-	mu      sync.Mutex
-	void    map[string]bool // tokens that it refuses all the same
-	tokens  []string        // in the order in which they came
-	ran     int             // tools/call
-	streams int             // GET, accepted
+	mu     sync.Mutex
+	void   map[string]bool // tokens that it refuses all the same
+	tokens []string        // in the order in which they came
+	ran    int             // tools/call
 }
 
 func newGuarded(t *testing.T, as *oauthserver.Server) *guarded {
