@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -35,6 +36,8 @@ type call struct {
 	released   string // the same of the result
 	limit      string // the name of what limits reserve, once there is one
 	reserved   string // the same, while something is reserved
+	asks       string // what in the arguments a person has to agree to
+	restored   bool   // tokens in the arguments were turned back
 	sending    bool   // something was sent, or may have been
 }
 
@@ -145,7 +148,7 @@ func (k *call) abort(a answer) answer {
 func (k *call) judge() answer {
 	for asked := false; ; {
 		if err := k.validate(); err != nil {
-			return k.refuse(rules.Deny, "schema", err.Error())
+			return k.invalid(err)
 		}
 		before := k.c.digest
 		a, waited := k.decide()
@@ -212,29 +215,33 @@ func (k *call) find() error {
 // validate checks the arguments against the schema that the agent saw.
 func (k *call) validate() error {
 	if k.c.kind != rules.Tool {
-		return nil
+		_, _, err := k.unmask()
+		return err
 	}
 	if k.x.param("task").Present() && k.c.judged() {
 		return errors.New("results of this tool are judged before they are passed on, so it cannot run as a task: call it without one")
 	}
-	if k.sent = k.args; k.c.narrow == nil {
+	given, asks, err := k.unmask()
+	if err != nil {
+		return err
+	}
+	k.asks = asks
+	if k.sent = given; k.c.narrow == nil {
 		if err := k.c.forges(k.sent); err != nil {
 			return err
 		}
-		if err := k.c.input.CheckParsed(k.args, k.c.open); err != nil {
+		if err := k.c.input.CheckParsed(k.sent, k.c.open); err != nil {
 			return err
 		}
 		return k.checkComplete()
 	}
-	if err := k.c.input.CheckParsed(k.args, false); err != nil {
+	if err := k.c.input.CheckParsed(given, false); err != nil {
 		return err
 	}
-	args := k.args
-	if len(args) == 0 {
-		args = []byte("{}")
+	if len(given) == 0 {
+		given = []byte("{}")
 	}
-	var err error
-	if k.sent, err = k.c.narrow.Arguments(args); err != nil {
+	if k.sent, err = k.c.narrow.Arguments(given); err != nil {
 		return err
 	}
 	if err := k.c.forges(k.sent); err != nil {
@@ -256,6 +263,9 @@ func (k *call) decide() (a answer, waited bool) {
 		if other := e.Decide(what); other.Action > d.Action {
 			d = other
 		}
+	}
+	if k.asks != "" && d.Action == rules.Allow {
+		d = rules.Decision{Action: rules.Ask, Rule: redactRule, Message: k.asks}
 	}
 	charges, taken := k.limits(what, d)
 	if taken.Action > d.Action {
@@ -342,7 +352,7 @@ func (k *call) intend() error {
 	if k.approvedBy != "" {
 		rec.Rule, rec.Reason = k.approvedBy, "approved by the user"
 	}
-	return k.x.s.relay.audit.Write(&rec)
+	return k.x.s.relay.records(&rec)
 }
 
 func (k *call) newRecord(event string) audit.Record {
@@ -389,7 +399,7 @@ func (k *call) perform() answer {
 				return k.withhold(err)
 			}
 			k.sending = true
-			k.link.launch(up, raw, k.c.headers)
+			k.link.launch(up, raw, k.mirrored())
 		}
 		m, stopped, err := k.await(up)
 		if stopped.raw != nil {
@@ -459,7 +469,7 @@ func (k *call) forward(up *upcall) ([]byte, error) {
 	x, l, m := k.x, k.link, k.x.m
 	id := upID(up)
 	edits := []jsonrpc.Edit{{Span: m.ID, New: id}}
-	if k.c.narrow != nil || len(k.c.inject) > 0 {
+	if len(k.sent) > 0 && !bytes.Equal(k.sent, k.args) || len(k.c.inject) > 0 {
 		args, err := k.c.complete(l, k.sent)
 		if err != nil {
 			return nil, err

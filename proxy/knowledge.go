@@ -9,6 +9,7 @@ import (
 
 	"github.com/mcpfirewall/mcpfirewall/internal/jsonrpc"
 	"github.com/mcpfirewall/mcpfirewall/internal/policy"
+	"github.com/mcpfirewall/mcpfirewall/redact"
 	"github.com/mcpfirewall/mcpfirewall/rules"
 	"github.com/mcpfirewall/mcpfirewall/rules/provenance"
 )
@@ -26,6 +27,7 @@ type knowledge struct {
 func (s *Session) remember() {
 	gen := s.relay.current.Load()
 	s.known.history = &rules.History{}
+	s.tokens = redact.NewTokens()
 	s.known.labels = map[string]struct{}{}
 	if !gen.policy.Traces() {
 		return // what is not asked for is not kept; if a new policy asks, its rules deny
@@ -48,7 +50,7 @@ func (k *call) policyCall() rules.Call {
 	s := k.x.s
 	c := rules.Call{Args: k.sent, Parsed: true, Session: rules.Session{Calls: int(s.calls.Load()), Started: s.started, Forgetful: s.single},
 		User:      rules.User{Subject: s.peer.Principal},
-		Knowledge: rules.Knowledge{Memory: s.known.memory, History: s.known.history, Secret: s.relay.isSecret}}
+		Knowledge: rules.Knowledge{Memory: s.known.memory, History: s.known.history, Secret: s.relay.redact.Secret, PII: s.relay.redact.PII}}
 	s.mu.Lock()
 	c.Client = rules.Client{Name: s.client.name, Version: s.client.release}
 	s.mu.Unlock()
@@ -59,9 +61,6 @@ func (k *call) policyCall() rules.Call {
 	}
 	return c
 }
-
-// isSecret reports whether a text holds a secret that the redactor knows.
-func (r *Relay) isSecret(text string) (bool, error) { return r.redact.Text(text) != text, nil }
 
 // sends notes that a call is about to be sent: its labels, before anything of its answer
 // is seen, and what it takes to the server, which no answer is to vouch for.
@@ -111,6 +110,18 @@ func (s *Session) observeAside(c *capability, value []byte) {
 	}
 	o.Fields = nil
 	m.JSON(o, value)
+}
+
+// observeHidden does so for a value that the client sees a token of.
+func (s *Session) observeHidden(c *capability, vouched bool, value string) {
+	quoted := jsonrpc.Quote(value)
+	if !vouched {
+		s.observeAside(c, quoted)
+		return
+	}
+	if m := s.known.memory; m != nil {
+		m.JSON(c.observation(), quoted)
+	}
 }
 
 // observeTask does so for a task that the client is about to see.

@@ -551,9 +551,11 @@ func (l *link) receive(m *jsonrpc.Message, origin int64) {
 		}
 	}()
 	l.heard.Store(time.Now().UnixNano())
-	m, err := l.conn.fleet.relay.scrub(m, l.limits())
+	answered := m
+	m, err := l.cleanse(m, origin)
 	if err != nil {
 		l.conn.log.Error().Err(err).Msg("message of the server withheld")
+		l.withdraw(answered, origin, err)
 		return
 	}
 	if clean := dropOwn(m.Raw); len(clean) != len(m.Raw) {
@@ -634,6 +636,20 @@ func (l *link) early(m *jsonrpc.Message) {
 
 func (l *link) limits() jsonrpc.Limits {
 	return jsonrpc.Limits{MaxBytes: 2 * max(int(l.conn.cfg.MaxMessage), jsonrpc.DefaultMaxBytes)}
+}
+
+// withdraw fails the call that a message which is withheld would have answered.
+func (l *link) withdraw(m *jsonrpc.Message, origin int64, err error) {
+	if m.Kind != jsonrpc.Result && m.Kind != jsonrpc.Failure {
+		return
+	}
+	id, ok := jsonrpc.Int(m.At(m.ID))
+	if !ok {
+		id = origin
+	}
+	if up := l.call(id); up != nil {
+		up.fail(err)
+	}
 }
 
 // malformed fails the call that an unacceptable message would have answered.

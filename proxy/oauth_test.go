@@ -261,7 +261,7 @@ func TestOAuth(t *testing.T) {
 		t.Errorf("%d tokens were used", n)
 	}
 
-	answer := a.call("admin", `{}`)
+	answer := a.callTool("admin", `{}`)
 	mustContain(t, answer, "insufficient_scope", "oauth.scopes")
 	mustLack(t, answer, "ignore all rules")
 	s.mustHide(t, got+answer, first, second, s.field(t, path, "refresh_token"), oauthserver.PersonSecret)
@@ -279,7 +279,7 @@ func TestOAuthNotStored(t *testing.T) {
 
 	// The one in memory goes on.
 	token := s.crm.last(true)
-	got += c.call("leak", `{}`)
+	got += c.callTool("leak", `{}`)
 	mustContain(t, got, "done")
 	if s.crm.last(false) == token {
 		t.Error("no new token was fetched")
@@ -310,6 +310,6 @@ func TestOAuthPerUser(t *testing.T) {
 		c := &testClient{t: t, s: s.relay.Open(Peer{Transport: "http", Principal: user}), msgs: make(chan string, 1000)}
 		c.s.Attach(c)
 		c.legacy(`{}`)
-		mustLack(t, c.call("leak", `{}`), "done")
+		mustLack(t, c.callTool("leak", `{}`), "done")
 	}
 }

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"errors"
 	"time"
 
 	"github.com/mcpfirewall/mcpfirewall/internal/jsonrpc"
@@ -34,10 +35,22 @@ func (k *call) unavailable(err error) answer {
 func (k *call) refuse(action rules.Action, rule, message string) answer {
 	rec := k.newRecord("refusal")
 	rec.Action, rec.Rule, rec.Reason, rec.Arguments, rec.BytesIn = action.String(), rule, message, k.shown, len(k.x.m.Raw)
-	if err := k.x.s.relay.audit.Write(&rec); err != nil {
+	if err := k.x.s.relay.records(&rec); err != nil {
 		return k.withhold(err)
 	}
 	return k.failure(message, decision(action, rule, k.record))
+}
+
+// redactRule names what section redact of the configuration says of arguments.
+const redactRule = "redact"
+
+// invalid refuses arguments.
+func (k *call) invalid(err error) answer {
+	var refused *refusedArgument
+	if errors.As(err, &refused) {
+		return k.refuse(refused.action, redactRule, refused.reason)
+	}
+	return k.refuse(rules.Deny, "schema", err.Error())
 }
 
 // turnAway answers for a capability that the session cannot see.

@@ -30,6 +30,7 @@
 //	inject.go     arguments that the firewall adds to calls
 //	refuse.go     answers to calls that are not made
 //	vet.go        what a server may ask of the client
+//	redaction.go  what is taken out of messages and put back into arguments
 //	knowledge.go  what a session remembers for the policy: labels, calls, values
 //	result.go     what becomes of a result: projection, rules on results, memory
 package proxy
@@ -46,7 +47,6 @@ import (
 
 	"github.com/mcpfirewall/mcpfirewall/internal/audit"
 	"github.com/mcpfirewall/mcpfirewall/internal/config"
-	"github.com/mcpfirewall/mcpfirewall/internal/jsonrpc"
 	"github.com/mcpfirewall/mcpfirewall/internal/policy"
 	"github.com/mcpfirewall/mcpfirewall/internal/seal"
 	"github.com/mcpfirewall/mcpfirewall/internal/state"
@@ -365,22 +365,6 @@ func (r *Relay) enter() bool {
 	}
 	r.inflight.Add(1)
 	return true
-}
-
-// scrub takes known secrets out of a message, whichever way it goes.
-func (r *Relay) scrub(m *jsonrpc.Message, l jsonrpc.Limits) (*jsonrpc.Message, error) {
-	out, finds, err := r.redact.Known(m.Raw)
-	if err != nil {
-		return nil, fmt.Errorf("redacting a message: %w", err)
-	}
-	if finds == 0 {
-		return m, nil
-	}
-	clean, err := jsonrpc.Parse(out, l)
-	if err != nil {
-		return nil, fmt.Errorf("redacting a message: %w", err)
-	}
-	return clean, nil
 }
 
 // event records what happened to the firewall, a session or a server.

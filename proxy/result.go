@@ -177,7 +177,7 @@ func (k *call) release(id string) answer {
 	}
 	h.timer.Stop()
 	if err := k.validate(); err != nil {
-		return k.refuse(rules.Deny, "schema", err.Error())
+		return k.invalid(err)
 	}
 	// The policy may be another than when the person was asked: what it forbids now, nobody can release.
 	if d := k.c.entry.DecideResult(k.policyCall(), h.m.At(h.m.Result)); d.Action == rules.Deny {

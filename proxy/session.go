@@ -10,6 +10,7 @@ import (
 
 	"github.com/mcpfirewall/mcpfirewall/internal/jsonrpc"
 	"github.com/mcpfirewall/mcpfirewall/internal/schema"
+	"github.com/mcpfirewall/mcpfirewall/redact"
 )
 
 // maxInflight bounds the requests of one session that are under way.
@@ -28,6 +29,7 @@ type Session struct {
 	used     atomic.Int64 // unix nanoseconds
 	calls    atomic.Int64 // calls that passed
 	known    knowledge
+	tokens   *redact.Tokens // what it was given in the place of values; nil in a single session
 
 	mu        sync.Mutex
 	ended     bool
@@ -179,7 +181,7 @@ func (s *Session) Close() {
 // notification or a response Begin returns nil after it was dealt with.
 func (s *Session) Begin(ctx context.Context, m *jsonrpc.Message, on Stream) *Exchange {
 	s.touch()
-	clean, err := s.relay.scrub(m, jsonrpc.Limits{})
+	clean, err := s.relay.scrub(m)
 	if err != nil {
 		s.relay.log.Error().Err(err).Str("session", s.id).Msg("message of the client refused")
 		if m.Kind != jsonrpc.Request {

@@ -14,6 +14,7 @@ import (
 	"github.com/mcpfirewall/mcpfirewall/internal/jsonrpc"
 	"github.com/mcpfirewall/mcpfirewall/internal/policy"
 	"github.com/mcpfirewall/mcpfirewall/internal/schema"
+	"github.com/mcpfirewall/mcpfirewall/redact"
 	"github.com/mcpfirewall/mcpfirewall/rules"
 	"github.com/mcpfirewall/mcpfirewall/rules/provenance"
 )
@@ -34,6 +35,7 @@ type capability struct {
 	digest  [32]byte       // of the server's definition
 
 	input, output *schema.Schema
+	shape         redact.Shape // of results, as output demands it
 	headers       []schema.HeaderParam
 	inject        []injected     // what the firewall adds to calls
 	full          *schema.Schema // of the server, where inject hides part of it
@@ -234,7 +236,7 @@ func newCapability(gen *generation, l *link, k listKind, it item, n *rules.Narro
 		bind.InputSchema = input
 		c.input = schema.Lazy(input)
 		if len(output) > 0 {
-			c.output = schema.Lazy(output)
+			c.output, c.shape = schema.Lazy(output), shapeOf(output)
 		}
 		var err error
 		if c.headers, err = schema.HeaderParams(input); err != nil {

@@ -160,7 +160,7 @@ var (
 // use of what has the form of a token is a *TokenError, and the call is to be refused.
 // Without tokens in them, the arguments come back as they are.
 func (r *Redactor) Restore(raw []byte, tool string, t *Tokens) (out []byte, restored []Restored, err error) {
-	if t == nil || !mayHoldToken(raw) {
+	if t == nil || !r.settings().wants.lookAlikes || !mayHoldToken(raw) {
 		return raw, nil, nil
 	}
 	allowed := matchesAny(r.settings().options.Restore, tool)

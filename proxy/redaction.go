@@ -1,0 +1,225 @@
+package proxy
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/mcpfirewall/mcpfirewall/internal/audit"
+	"github.com/mcpfirewall/mcpfirewall/internal/jsonrpc"
+	"github.com/mcpfirewall/mcpfirewall/internal/schema"
+	"github.com/mcpfirewall/mcpfirewall/redact"
+	"github.com/mcpfirewall/mcpfirewall/rules"
+)
+
+// This file is where messages meet the redactor: all that a server says when it comes in,
+// what the agent gives a tool before it is judged, and what is kept of either.
+
+// cleanse takes out of a server's message what the client must not see. It is done once,
+// where messages come in, so that nothing goes around it.
+func (l *link) cleanse(m *jsonrpc.Message, origin int64) (*jsonrpc.Message, error) {
+	r := l.conn.fleet.relay
+	scope := redact.Scope{Tool: l.conn.name + "."}
+	x := l.clientOf(m, origin)
+	var c *capability
+	if x != nil {
+		scope.Tokens = x.s.tokens
+		if c = x.via.Load(); c != nil && c.conn == l.conn {
+			scope.Tool, scope.Shape = l.conn.name+"."+c.called, c.shape
+		}
+	}
+	scope.Keep = keptPlaces
+	done, err := r.redact.JSON(m.Raw, scope)
+	if err != nil {
+		return nil, withheld(err)
+	}
+	if len(done.Text) == len(m.Raw) && len(done.Finds) == 0 && bytes.Equal(done.Text, m.Raw) {
+		return m, nil
+	}
+	clean, err := jsonrpc.Parse(done.Text, l.limits())
+	if err != nil {
+		return nil, fmt.Errorf("redacting a message: %w", err)
+	}
+	if x != nil && c != nil {
+		for _, t := range done.Tokenized {
+			x.s.observeHidden(c, m.Kind == jsonrpc.Result, t.Value)
+		}
+	}
+	return clean, nil
+}
+
+// scrub takes known secrets out of a client's message: an agent that learned one elsewhere
+// has no use for it here.
+func (r *Relay) scrub(m *jsonrpc.Message) (*jsonrpc.Message, error) {
+	out, finds, err := r.redact.Known(m.Raw)
+	if err != nil {
+		return nil, fmt.Errorf("redacting a message: %w", err)
+	}
+	if finds == 0 {
+		return m, nil
+	}
+	clean, err := jsonrpc.Parse(out, jsonrpc.Limits{})
+	if err != nil {
+		return nil, fmt.Errorf("redacting a message: %w", err)
+	}
+	return clean, nil
+}
+
+// clientOf returns the client's request that a message of the server belongs to, or nil.
+func (l *link) clientOf(m *jsonrpc.Message, origin int64) *Exchange {
+	id := origin
+	switch m.Kind {
+	case jsonrpc.Result, jsonrpc.Failure:
+		if n, ok := jsonrpc.Int(m.At(m.ID)); ok {
+			id = n
+		}
+	case jsonrpc.Notification:
+		if n, ok := jsonrpc.Int(m.At(jsonrpc.Find(m.Raw, m.Params, "progressToken"))); ok {
+			id = n
+		}
+	}
+	up := l.call(id)
+	if up == nil && m.Kind != jsonrpc.Result && m.Kind != jsonrpc.Failure {
+		up = l.sole()
+	}
+	if up == nil {
+		return nil
+	}
+	return up.client.Load()
+}
+
+// keptPaths are what the firewall itself reads of a server's message, and either answers
+// or replaces by its own before it leaves.
+var keptPaths = [][]string{{"jsonrpc"}, {"id"}, {"method"}, {"params", "progressToken"}, {"params", "requestId"}, {"params", "taskId"},
+	{"params", "level"}, {"result", "nextCursor"}, {"result", "requestState"}, {"result", "resultType"}, {"result", "taskId"}, {"result", "task", "taskId"}, {"result", "protocolVersion"}}
+
+// keptPlaces returns the places of a server's message in which the detectors' finds stay.
+// Known values do not.
+func keptPlaces(raw []byte) []redact.Span {
+	whole := jsonrpc.Span{End: len(raw)}
+	var spans []redact.Span
+	keep := func(s jsonrpc.Span) {
+		if s.Present() {
+			spans = append(spans, redact.Span{Start: s.Start, End: s.End})
+		}
+	}
+	for _, path := range keptPaths {
+		keep(jsonrpc.Find(raw, whole, path...))
+	}
+	for _, list := range []string{"tools", "prompts"} { // whose names the agent calls them by
+		for el := range jsonrpc.Elements(raw, jsonrpc.Find(raw, whole, "result", list)) {
+			keep(jsonrpc.Find(raw, el, "name"))
+		}
+	}
+	return spans
+}
+
+// withheld words why a text was not redacted but withheld.
+func withheld(err error) error {
+	var blocked *redact.BlockedError
+	switch {
+	case errors.As(err, &blocked):
+		return fmt.Errorf("the server's answer is withheld: it holds %s, for which redact in the configuration says block", blocked.Type)
+	case errors.Is(err, redact.ErrTime):
+		return errors.New("the server's answer is withheld: it took longer to look for secrets in it than redact.time in the configuration allows; ask for less at once")
+	}
+	return errors.New("the server's answer is withheld: it could not be redacted")
+}
+
+// A refusedArgument says why arguments may not go to a tool as they are.
+type refusedArgument struct {
+	action rules.Action
+	reason string
+}
+
+func (e *refusedArgument) Error() string { return e.reason }
+
+// unmask makes the arguments for the server of those that the agent gave: what must not
+// leave is masked, and real values are put back for tokens. asks says that a person has to
+// agree to what was found.
+func (k *call) unmask() (args []byte, asks string, err error) {
+	s := k.x.s
+	k.restored = false
+	if k.c.kind != rules.Tool || len(k.args) == 0 {
+		if s.tokens != nil && redact.HoldsToken(k.shown) {
+			return nil, "", &refusedArgument{rules.Deny, "a stand-in such as <email:…> can only be passed to tools, as a whole argument"}
+		}
+		return k.args, "", nil
+	}
+	tool := k.c.conn.name + "." + k.c.called
+	checked, err := s.relay.redact.Arguments(k.args, tool)
+	if err != nil {
+		return nil, "", &refusedArgument{rules.Deny, "the arguments could not be looked at for secrets and personal data: make them shorter"}
+	}
+	switch checked.Verdict {
+	case redact.Deny:
+		return nil, "", &refusedArgument{rules.Deny, "the arguments hold " + types(checked.Finds) + ", which must not go to this tool. Leave it out."}
+	case redact.Ask:
+		asks = "The arguments hold " + types(checked.Finds) + "."
+	}
+	args, restored, err := s.relay.redact.Restore(checked.Text, tool, s.tokens)
+	if err != nil {
+		return nil, "", &refusedArgument{rules.Deny, err.Error()}
+	}
+	k.restored = len(restored) > 0
+	if len(checked.Finds) > 0 {
+		k.shown = checked.Text
+	}
+	return args, asks, nil
+}
+
+// types lists what was found, by its kinds.
+func types(finds []redact.Find) string {
+	var names []string
+	for _, f := range finds {
+		if name := fmt.Sprintf("%s (%s)", f.Type, f.Detector); !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+// mirrored are the header parameters of a call: not those whose value was put back for a
+// token, since headers are seen and logged by whatever stands before the server.
+func (k *call) mirrored() []schema.HeaderParam {
+	if !k.restored {
+		return k.c.headers
+	}
+	return slices.DeleteFunc(slices.Clone(k.c.headers), func(p schema.HeaderParam) bool {
+		return !bytes.Equal(jsonrpc.Get(k.sent, p.Path...), jsonrpc.Get(k.args, p.Path...))
+	})
+}
+
+// records writes a record of what the agent chose, without what is to be redacted.
+func (r *Relay) records(rec *audit.Record) error {
+	if len(rec.Arguments) > 0 {
+		done, err := r.redact.JSON(rec.Arguments, redact.Scope{})
+		if rec.Arguments = done.Text; err != nil {
+			rec.Arguments = []byte(`"withheld: they could not be redacted"`)
+		}
+	}
+	return r.audit.Write(rec)
+}
+
+// readable are arguments as a person sees them who approves a call: with tokens in the place
+// of what was put back for them, since the client shows them.
+func (k *call) readable(args []byte) []byte {
+	if !k.restored {
+		return args
+	}
+	done, err := k.x.s.relay.redact.JSON(args, redact.Scope{Tool: k.c.conn.name + "." + k.c.called, Tokens: k.x.s.tokens})
+	if err != nil {
+		return []byte(`"withheld: they could not be redacted"`)
+	}
+	return done.Text
+}
+
+// shapeOf returns what a tool's output schema demands of the places where finds may be.
+func shapeOf(output []byte) redact.Shape {
+	return redact.Shape{
+		Emails:  bytes.Contains(output, []byte(`email"`)),
+		Numbers: bytes.Contains(output, []byte(`"number"`)) || bytes.Contains(output, []byte(`"integer"`)),
+	}
+}
