@@ -44,9 +44,12 @@ func newAllow(c *allowConfig) (*allow, error) {
 		return nil, fmt.Errorf("allow-list has the unknown regexTarget %q", c.RegexTarget)
 	}
 	for _, source := range c.Regexes {
-		p, _, err := compile(source, dropLead)
+		p, re, err := compile(source, dropLead)
 		if err != nil {
 			return nil, fmt.Errorf("reading an allow-list: %w", err)
+		}
+		if !p.atStart {
+			p.pairs = newPairs(re)
 		}
 		a.regexes = append(a.regexes, p)
 	}

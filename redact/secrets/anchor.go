@@ -23,8 +23,8 @@ type use struct {
 }
 
 const (
-	maxAnchor  = 48 // sets of one anchor
-	maxAnchors = 64 // anchors of one rule
+	maxAnchor  = 48  // sets of one anchor
+	maxAnchors = 512 // anchors of one pattern
 )
 
 // draft is an anchor in the making; a closed one cannot be continued.
@@ -76,7 +76,8 @@ func extend(drafts []draft, re *syntax.Regexp) []draft {
 	case syntax.OpQuest:
 		return append(extend(clone(drafts), re.Sub[0]), drafts...)
 	case syntax.OpPlus:
-		return closed(extend(drafts, re.Sub[0]))
+		once := extend(drafts, re.Sub[0])
+		return append(closed(extend(clone(once), re.Sub[0])), once...)
 	case syntax.OpRepeat:
 		for range min(re.Min, maxAnchor) {
 			drafts = extend(drafts, re.Sub[0])

@@ -6,7 +6,6 @@ import (
 	"math/bits"
 	"regexp"
 	"regexp/syntax"
-	"slices"
 	"sync"
 	"unicode"
 	"unicode/utf8"
@@ -24,9 +23,10 @@ import (
 type pattern struct {
 	run     step // nil: only regexp can match it
 	groups  int
-	first   set  // what a match can begin with
-	empty   bool // a match can be at the end of the text
-	atStart bool // a match can only be at the beginning of the text
+	first   set       // what a match can begin with
+	empty   bool      // a match can be at the end of the text
+	atStart bool      // a match can only be at the beginning of the text
+	pairs   *[256]set // what a match can begin with: by the first byte the second; may be nil
 
 	std func() *regexp.Regexp // anchored; compiled at first need
 }
@@ -123,31 +123,6 @@ func (p *pattern) match(m *machine, text []byte, i int) bool {
 	}
 	m.end = m.caps[1]
 	return true
-}
-
-// search reports whether p matches anywhere in text.
-func (p *pattern) search(m *machine, text []byte) bool {
-	if p.atStart {
-		return p.match(m, text, 0)
-	}
-	for i, b := range text {
-		if p.first.has(b) && p.match(m, text, i) {
-			return true
-		}
-	}
-	return p.match(m, text, len(text))
-}
-
-func beginsText(re *syntax.Regexp) bool {
-	switch re.Op {
-	case syntax.OpBeginText:
-		return true
-	case syntax.OpConcat, syntax.OpCapture:
-		return beginsText(re.Sub[0])
-	case syntax.OpAlternate:
-		return !slices.ContainsFunc(re.Sub, func(s *syntax.Regexp) bool { return !beginsText(s) })
-	}
-	return false
 }
 
 // rest is what is left of a pattern: how it is matched, and what it can begin

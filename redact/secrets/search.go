@@ -1,0 +1,59 @@
+package secrets
+
+import (
+	"regexp/syntax"
+	"slices"
+)
+
+// search reports whether p matches anywhere in text.
+func (p *pattern) search(m *machine, text []byte) bool {
+	if p.atStart {
+		return p.match(m, text, 0)
+	}
+	for i, b := range text {
+		if !p.first.has(b) || p.pairs != nil && i+1 < len(text) && !p.pairs[b].has(text[i+1]) {
+			continue
+		}
+		if p.match(m, text, i) {
+			return true
+		}
+	}
+	return p.match(m, text, len(text))
+}
+
+// newPairs returns the pairs of bytes that matches of re begin with, or nil if they
+// are not known. Like anchors, it folds ASCII only.
+func newPairs(re *syntax.Regexp) *[256]set {
+	drafts := prefixes(re)
+	if len(drafts) == 0 {
+		return nil
+	}
+	pairs := new([256]set)
+	for _, d := range drafts {
+		if len(d.sets) == 0 || d.lead {
+			return nil
+		}
+		second := &allBytes
+		if len(d.sets) > 1 {
+			second = &d.sets[1]
+		}
+		for b := range 256 {
+			if d.sets[0].has(byte(b)) {
+				pairs[b].or(second)
+			}
+		}
+	}
+	return pairs
+}
+
+func beginsText(re *syntax.Regexp) bool {
+	switch re.Op {
+	case syntax.OpBeginText:
+		return true
+	case syntax.OpConcat, syntax.OpCapture:
+		return beginsText(re.Sub[0])
+	case syntax.OpAlternate:
+		return !slices.ContainsFunc(re.Sub, func(s *syntax.Regexp) bool { return !beginsText(s) })
+	}
+	return false
+}
