@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"net/http"
@@ -129,25 +128,8 @@ type secured struct {
 	crm   *guarded
 	kv    *api.KVv2
 	relay *Relay
-	log   *syncBuffer
+	log   *lockedBuffer
 	audit string // the file
-}
-
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *syncBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *syncBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
 }
 
 // newSecured stores a refresh token at each of the paths; policy is what the relay may do
@@ -159,7 +141,7 @@ func newSecured(t *testing.T, reference, policy string, paths ...string) *secure
 			t.Setenv(name, "")
 		}
 	}
-	s := &secured{as: oauthserver.Start(t, time.Hour), log: &syncBuffer{}, audit: filepath.Join(t.TempDir(), "audit.jsonl")}
+	s := &secured{as: oauthserver.Start(t, time.Hour), log: &lockedBuffer{}, audit: filepath.Join(t.TempDir(), "audit.jsonl")}
 	s.crm = newGuarded(t, s.as)
 	srv := vaultserver.Start(t)
 	s.kv = srv.Client(t).KVv2("secret")
