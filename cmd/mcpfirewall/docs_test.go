@@ -19,7 +19,7 @@ import (
 func pages(t *testing.T) map[string]string {
 	t.Helper()
 	all := map[string]string{}
-	for _, path := range []string{"README.md", "docs/architecture.md", "docs/audit.md", "docs/credentials.md", "docs/hook.md", "docs/rules.md", "docs/policy.md", "docs/security.md"} {
+	for _, path := range []string{"README.md", "docs/architecture.md", "docs/audit.md", "docs/credentials.md", "docs/hook.md", "docs/oauth.md", "docs/redaction.md", "docs/rules.md", "docs/policy.md", "docs/security.md"} {
 		all[path] = strings.ReplaceAll(read(t, filepath.Join("..", "..", filepath.FromSlash(path))), "\r\n", "\n")
 	}
 	return all
