@@ -96,9 +96,12 @@ const (
 	defaultTime = 2 * time.Second
 	perMiB      = 100 * time.Millisecond
 
-	maxCustom  = 100  // patterns
 	maxPattern = 1000 // bytes of one
 )
+
+// MaxPatterns is how many custom patterns there can be, since each is a look of its own
+// at the whole text.
+const MaxPatterns = 100
 
 // settings is Options, compiled. It is immutable.
 type settings struct {
@@ -185,8 +188,8 @@ func (s *settings) compile() (wrong []error) {
 			s.allow = append(s.allow, re)
 		}
 	}
-	if len(o.Custom) > maxCustom {
-		fail("there are %d custom patterns, and at most %d can be", len(o.Custom), maxCustom)
+	if len(o.Custom) > MaxPatterns {
+		fail("there are %d custom patterns, and at most %d can be", len(o.Custom), MaxPatterns)
 		return wrong
 	}
 	for _, c := range o.Custom {

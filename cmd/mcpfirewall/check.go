@@ -13,6 +13,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/mcpfirewall/mcpfirewall/internal/audit"
 	"github.com/mcpfirewall/mcpfirewall/internal/config"
+	"github.com/mcpfirewall/mcpfirewall/internal/policy"
 	"github.com/mcpfirewall/mcpfirewall/proxy"
 	"github.com/mcpfirewall/mcpfirewall/redact"
 	"github.com/mcpfirewall/mcpfirewall/vault"
@@ -80,7 +81,7 @@ func (a *app) check(ctx context.Context, flag string, live bool, wait time.Durat
 	defer f.close()
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	problems = f.checkReferences(ctx, live)
+	problems = append(f.checkReferences(ctx, live), policy.RedactionWarnings(cfg)...)
 	if live {
 		more, err := f.checkLive(ctx)
 		if err != nil {

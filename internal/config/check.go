@@ -25,6 +25,10 @@ type check struct {
 	// caseCounts is set where names that differ in case are different names.
 	caseCounts bool
 
+	// names are those that a mapping can have, for the JSON Schema; nil where test
+	// says it all.
+	names []string
+
 	// pattern says for the JSON Schema what test demands, as far as a regular
 	// expression can.
 	pattern string
@@ -61,6 +65,10 @@ var checks = map[string]check{
 	"listen":    {test: checkListen, pattern: `:[0-9]+$`},
 	"host":      {test: checkHost, pattern: `^[^/*\s]+$`},
 	"origin":    {test: checkOrigin, pattern: `^[a-z][a-z0-9+.-]*://[^/*\s]+$`},
+	"secret":    {test: checkSecretRule, pattern: `^[a-z0-9-]+$`},
+	"pii":       {test: checkPII, names: piiNames},
+	"regexp":    {test: checkRegexp, pattern: `\S`},
+	"whole":     {test: checkWhole, pattern: `\S`},
 }
 
 func noProblem(string) string { return "" }

@@ -36,7 +36,8 @@ import (
 //	enum     the words allowed, separated by commas; a bool is true for the second
 //	min, max bounds of a duration or a size
 //	as       "size": bytes; "path": ~ and relative paths are resolved;
-//	         "decimal": an exact number; "field": a pattern may name a field
+//	         "decimal": an exact number; "field": a pattern may name a field;
+//	         "any": one word stands for a mapping of "*" to it
 //	check    a function of check.go that every text must pass
 //	with     the sibling key without which this one makes no sense
 //	opt      "required"; "ref": may hold ${...}; "secret": never shown in a
@@ -54,6 +55,7 @@ type Config struct {
 	Rules     []Rule    `key:"rules"`  // those of the presets after the file's own
 	Limits    []Limit   `key:"limits"` // likewise
 	Labels    Labels    `key:"labels"`
+	Redact    Redact    `key:"redact"`
 	Use       []string  `key:"use" check:"preset"`
 	Methods   Methods   `key:"methods"`
 	Approvals Approvals `key:"approvals"`

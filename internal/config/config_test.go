@@ -74,6 +74,16 @@ resources: { default: allow }
 rules:
   - { name: one, tools: ["a.*", "b.*"], when: args.x > 1, then: ask, message: Why. }
   - { name: two, tools: ["*"], then: deny }
+redact:
+  secrets: block
+  rules: { generic-api-key: allow, cookie: hash }
+  pii: { ssn: mask, "*": tokenize }
+  custom: [{ name: employee id, pattern: 'EMP-\d{6}', then: tokenize }, { name: b, pattern: "(?m)^x$" }]
+  allow: { values: [a@example.com], patterns: ['.*@example\.com$'] }
+  tools: [{ tools: ["crm.*"], secrets: mask, pii: allow, custom: hash }]
+  restore: [mail.send]
+  arguments: [{ tools: [mail.send, "web.*"], secrets: deny, pii: { iban: ask }, custom: mask }, { tools: ["*"], pii: deny }]
+  time: 10ms
 methods: { allow: [custom/search] }
 approvals: { via: [elicitation], timeout: 90s }
 vault:
@@ -134,6 +144,20 @@ listen: { address: "[::1]:0", hosts: [a.example.com], origins: ["https://a.examp
 			{Name: "one", Tools: []string{"a.*", "b.*"}, When: "args.x > 1", On: "call", Then: "ask", Message: "Why."},
 			{Name: "two", Tools: []string{"*"}, On: "call", Then: "deny"},
 		},
+		Redact: Redact{
+			Secrets: "block",
+			Rules:   map[string]string{"generic-api-key": "allow", "cookie": "hash"},
+			PII:     map[string]string{"ssn": "mask", "*": "tokenize"},
+			Custom:  []RedactCustom{{"employee id", `EMP-\d{6}`, "tokenize"}, {"b", "(?m)^x$", "mask"}},
+			Allow:   RedactAllow{Values: []string{"a@example.com"}, Patterns: []string{`.*@example\.com$`}},
+			Tools:   []RedactTools{{[]string{"crm.*"}, "mask", map[string]string{"*": "allow"}, "hash"}},
+			Restore: []string{"mail.send"},
+			Arguments: []RedactArguments{
+				{[]string{"mail.send", "web.*"}, "deny", map[string]string{"iban": "ask"}, "mask"},
+				{[]string{"*"}, "", map[string]string{"*": "deny"}, ""},
+			},
+			Time: 10 * time.Millisecond,
+		},
 		Methods:   Methods{Allow: []string{"custom/search"}},
 		Approvals: Approvals{Via: []string{"elicitation"}, Timeout: 90 * time.Second},
 		Vault: &Vault{
@@ -175,6 +199,7 @@ func TestDefaults(t *testing.T) {
 		Tools:     Tools{Patterns: Patterns{Default: "deny"}},
 		Resources: Patterns{Default: "deny"},
 		Prompts:   Patterns{Default: "deny"},
+		Redact:    Redact{Secrets: "mask", Time: 2 * time.Second},
 		Approvals: Approvals{Via: []string{"elicitation"}, Timeout: 5 * time.Minute},
 		Audit:     Audit{File: filepath.Join(dir, "state", "mcpfirewall", "audit.jsonl")},
 		State:     State{Path: filepath.Join(dir, "state", "mcpfirewall")},
@@ -200,6 +225,7 @@ func TestWrap(t *testing.T) {
 		Tools:     Tools{Patterns: Patterns{Default: "allow"}},
 		Resources: Patterns{Default: "allow"},
 		Prompts:   Patterns{Default: "allow"},
+		Redact:    Redact{Secrets: "mask", Time: 2 * time.Second},
 		Approvals: Approvals{Via: []string{"elicitation"}, Timeout: 5 * time.Minute},
 		Audit:     Audit{File: filepath.Join(dir, "state", "mcpfirewall", "audit.jsonl")},
 		State:     State{Path: filepath.Join(dir, "state", "mcpfirewall")},

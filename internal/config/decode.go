@@ -268,6 +268,8 @@ func (d *decoder) value(f field, e entry, v reflect.Value, path string) {
 		if d.want(n, yaml.MappingNode, path) {
 			v.Set(reflect.ValueOf(d.textMap(f, n, path)))
 		}
+	case kindWordMap:
+		v.Set(reflect.ValueOf(d.words(f, n, path)))
 	case kindText:
 		if text, ok := d.text(f, n, path); ok {
 			v.SetString(text)
@@ -442,7 +444,7 @@ func (d *decoder) word(f field, n *yaml.Node, v reflect.Value, path string) {
 	if suggestion == "" && slices.Equal(words, []string{"deny", "allow"}) {
 		suggestion = asBool(n.Value, "deny", "allow")
 	}
-	if why := whyEnum[path[strings.LastIndexByte(path, '.')+1:]]; why != "" && words != nil {
+	if why := whyEnum[f.section+"."+f.key]; why != "" && words != nil {
 		wrong += " (" + why + ")"
 	}
 	d.failNode(n, suggestion, "%s %s", path, wrong)
@@ -450,7 +452,8 @@ func (d *decoder) word(f field, n *yaml.Node, v reflect.Value, path string) {
 
 // whyEnum explains an enum that lacks a word people will try.
 var whyEnum = map[string]string{
-	"then": "a rule can only tighten what the patterns allow",
+	"Rule.then":  "a rule can only tighten what the patterns allow",
+	"Limit.then": "a rule can only tighten what the patterns allow",
 }
 
 // asBool translates what other formats write for a bool.

@@ -31,6 +31,7 @@ const (
 	kindLabel                     // []LabelPattern
 	kindInputs                    // []Input: a mapping of name to JSON Schema
 	kindInject                    // []Injection: a mapping of argument to text, or of tool pattern to such a mapping
+	kindWordMap                   // map[string]string: a mapping of name to one word of an enum
 	kindJSON                      // jsontext.Value: anything, as JSON
 	kindSection                   // a struct or a pointer to one
 	kindSections                  // []Rule and the like: a list of mappings
@@ -151,6 +152,9 @@ func kindOf(t reflect.Type, f field) (kind, reflect.Type) {
 		}
 		return kindText, nil
 	case reflect.Map:
+		if f.enum != nil {
+			return kindWordMap, nil
+		}
 		return kindTextMap, nil
 	case reflect.Pointer:
 		return kindSection, t.Elem()

@@ -52,11 +52,14 @@ func TestDocs(t *testing.T) {
 
 // smallest is what has to stand beside a key of a section to make it whole.
 var smallest = map[string]string{
-	"servers.NAME":      "command: x",
-	oauthSection:        "grant: refresh_token\nclient_id: c\nclient_secret: ${env:S}\nrefresh_token: ${env:T}",
-	"tools.narrow.NAME": "from: a.b\ndescription: d\ninput: { id: {} }",
-	"rules[]":           "name: n\ntools: [t]\nthen: ask",
-	"limits[]":          "name: n\ntools: [t]\nmax: 1\nper: day",
+	"servers.NAME":       "command: x",
+	oauthSection:         "grant: refresh_token\nclient_id: c\nclient_secret: ${env:S}\nrefresh_token: ${env:T}",
+	"tools.narrow.NAME":  "from: a.b\ndescription: d\ninput: { id: {} }",
+	"rules[]":            "name: n\ntools: [t]\nthen: ask",
+	"limits[]":           "name: n\ntools: [t]\nmax: 1\nper: day",
+	"redact.custom[]":    "name: n\npattern: p",
+	"redact.tools[]":     "tools: [t]\nsecrets: mask",
+	"redact.arguments[]": "tools: [t]\nsecrets: mask",
 }
 
 // besideAuth is the same for the keys of vault.auth, which depend on the method.

@@ -24,6 +24,7 @@ var docs = map[string]keyDoc{
 	"Config.rules":     {text: "Conditions on calls. A rule can only tighten what the patterns allow; the order of rules means nothing.", example: "[{ name: refunds above 50 need a person, tools: [\"stripe.create_refund\"], when: args.amount > 5000, then: ask }]"},
 	"Config.limits":    {text: "How many calls there may be in a time, or what an argument of theirs may sum up to. A limit can only tighten what the patterns allow.", example: "[{ name: refunds a day, tools: [\"stripe.create_refund\"], sum: args.amount, max: 20000, per: 24h }]"},
 	"Config.labels":    {text: "What results carry and what calls do, as patterns over `server.tool`, `server.uri` or `server.prompt`. Rules read the labels of the capability as `tool.labels`, and those of all results so far as `session.labels`. Further labels of your own may stand beside the four known ones; a name consists of a-z, 0-9, _ and -.", example: "{ untrusted: [\"web.*\"], private: [\"crm.*\"], external: [\"mail.send\"], payroll: [\"hr.get_salary*\"] }"},
+	"Config.redact":    {text: "What is taken out of everything that leaves for the client, the log and the record, and what may not be in arguments. Values that references stand for are always masked. See [redaction.md](redaction.md).", example: "{ pii: { email: tokenize, \"*\": mask }, restore: [\"mail.send\"] }"},
 	"Config.use":       {text: "Ready-made rules to add, by name: see [presets](presets.md). They can only tighten what the file says.", example: "[ssrf, paths]"},
 	"Config.methods":   {text: "Protocol methods that are relayed although the firewall does not know them."},
 	"Config.approvals": {text: "How a person is asked when the decision is `ask`."},
@@ -100,6 +101,33 @@ var docs = map[string]keyDoc{
 	"Labels.private":   {text: "Results hold data that must not leave. The session is `private` from then on.", example: "[\"mail.*\", \"crm.*\"]"},
 	"Labels.external":  {text: "Calls carry data out.", example: "[\"mail.send\", \"web.*\"]"},
 	"Labels.trusted":   {text: "Results show values that may be used as destinations, `trusted(v)` in rules: each value of a list or mapping as a whole, every word of prose. `pattern:result.FIELD` names the part of the results that does.", example: "[\"crm.get_contact:result.email\"]"},
+
+	"Redact.secrets":   {text: "What happens to a secret that is found by what it looks like. `mask`: `[redacted:RULE]` stands in its place. `tokenize`: a stand-in that the tools under `restore` get the value of. `hash`: one that only shows that two values are equal. `block`: the whole result is withheld. `allow`: it stays.", example: "block"},
+	"Redact.rules":     {text: "The same for single rules of the detector of secrets, by name.", example: "{ generic-api-key: allow }"},
+	"Redact.pii":       {text: "What happens to personal data: one word for all, or one for each type; `\"*\"` stands for the types that are not named. [redaction.md](redaction.md) lists the types.", example: "{ email: tokenize, phone: mask, credit_card: mask, iban: tokenize, ssn: mask }", deflt: "not looked for"},
+	"Redact.custom":    {text: "Patterns of your own.", example: "[{ name: employee id, pattern: 'EMP-\\d{6}', then: tokenize }]"},
+	"Redact.allow":     {text: "What is no find, whatever finds it. Values that references stand for are masked all the same."},
+	"Redact.tools":     {text: "Other actions for the results of some tools; what is not said here is as for all. Where several items match, the strictest holds: `block`, `mask`, `hash`, `tokenize`, `allow`.", example: "[{ tools: [\"crm.*\"], pii: { email: allow }, secrets: block }]"},
+	"Redact.restore":   {text: "The tools that get the value where the agent passes a stand-in as an argument, as patterns over `server.tool`; no others do.", example: "[\"mail.send\"]"},
+	"Redact.arguments": {text: "What becomes of a call to some tools whose arguments hold a secret or personal data. Where several items match, the strictest holds.", example: "[{ tools: [\"mail.send\"], secrets: deny, pii: { iban: ask } }]"},
+	"Redact.time":      {text: "How long the look at one text may take, before 100 ms are added for each MiB. What takes longer is withheld.", example: "5s"},
+
+	"RedactCustom.name":    {text: "What masks and reports call it.", example: "employee id"},
+	"RedactCustom.pattern": {text: "The regular expression ([RE2](https://github.com/google/re2/wiki/Syntax)) that it matches, anywhere in a text. It sees whole messages, so `^` and `$` need `(?m)`; `\\b` is the end of a word. Single quotes keep its backslashes.", example: "'EMP-\\d{6}'"},
+	"RedactCustom.then":    {text: "What happens to what it matches.", example: "tokenize"},
+
+	"RedactAllow.values":   {text: "Values that are no finds.", example: "[\"support@example.com\"]"},
+	"RedactAllow.patterns": {text: "Regular expressions that match all of what is no find.", example: "['.*@example\\.com']"},
+
+	"RedactTools.tools":   {text: "The tools, as patterns over `server.tool`; upper and lower case make no difference.", example: "[\"crm.*\"]"},
+	"RedactTools.secrets": {text: "What happens to secrets in their results, whatever the rule.", example: "block"},
+	"RedactTools.pii":     {text: "What happens to personal data in them.", example: "{ email: allow }"},
+	"RedactTools.custom":  {text: "What happens to what patterns of your own match in them.", example: "mask"},
+
+	"RedactArguments.tools":   {text: "The tools, as patterns over `server.tool`; upper and lower case make no difference.", example: "[\"mail.send\"]"},
+	"RedactArguments.secrets": {text: "What a secret means. `deny`: the call is refused. `ask`: a person is asked. `mask`: the tool gets the mask. `allow`: nothing.", example: "deny", deflt: "not looked for"},
+	"RedactArguments.pii":     {text: "What personal data mean, for all types or by type.", example: "{ iban: ask, \"*\": mask }", deflt: "not looked for"},
+	"RedactArguments.custom":  {text: "What patterns of your own mean.", example: "mask", deflt: "not looked for"},
 
 	"Methods.allow": {text: "Names of methods, written out. No policy decides on them.", example: "[\"custom/search\"]"},
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 )
 
@@ -96,6 +97,12 @@ func (f field) describe() string {
 		return "mapping of name to JSON Schema"
 	case kindInject:
 		return "mapping of argument to text, or of pattern to such a mapping"
+	case kindWordMap:
+		of := "mapping of name to `" + strings.Join(f.enum, "`, `") + "`"
+		if f.as == "any" {
+			return "one word, or a " + of
+		}
+		return of
 	case kindLabel:
 		return "list of patterns"
 	case kindDecimal:
@@ -121,6 +128,8 @@ func (f field) noun() string {
 		return "path"
 	case f.check == "pattern":
 		return "pattern"
+	case f.check == "regexp" || f.check == "whole":
+		return "regular expression"
 	case f.check == "argument":
 		return "name"
 	case f.check == "url" || f.check == "address":
@@ -133,7 +142,7 @@ func describeDefault(f field) string {
 	switch doc := docOf(f); {
 	case f.required:
 		return "required"
-	case doc.deflt != "" && f.enum != nil:
+	case slices.Contains(f.enum, doc.deflt):
 		return "`" + doc.deflt + "`"
 	case doc.deflt != "":
 		return doc.deflt

@@ -83,6 +83,7 @@ func (d *decoder) validate() {
 		d.validateServer(&d.cfg.Servers[i])
 	}
 	d.validatePolicy()
+	d.validateRedact()
 	d.validateVault()
 
 	if _, ok := d.cfg.nodes["state.path"]; !ok {

@@ -163,6 +163,20 @@ func schemaOfValue(f field) members {
 			{"propertyNames", members{{"pattern", c.pattern}}},
 			{"additionalProperties", text},
 		}
+	case kindWordMap:
+		names := members{{"pattern", c.pattern}}
+		if c.names != nil {
+			names = members{{"enum", c.names}}
+		}
+		words := members{
+			{"type", "object"},
+			{"propertyNames", names},
+			{"additionalProperties", members{{"enum", f.enum}}},
+		}
+		if f.as == "any" {
+			return members{{"anyOf", []members{{{"enum", f.enum}}, words}}}
+		}
+		return words
 	case kindArguments:
 		return members{{"oneOf", []members{{{"enum", argumentWords}}, list}}}
 	case kindSection:

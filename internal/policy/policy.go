@@ -99,7 +99,7 @@ func Findings(cfg *config.Config, p *rules.Policy, caps []rules.Capability) conf
 		problem.Warning = f.Warning
 		found = append(found, problem)
 	}
-	return found
+	return append(found, unmatchedRedaction(cfg, caps)...)
 }
 
 // Known are the values of a configuration that its sessions know from the start: where the

@@ -116,8 +116,8 @@ func load(disable []string) ([]*rule, []*allow, *filter, error) {
 		}
 	}
 	for _, r := range c.Rules {
-		if r.Regex == "" || r.SkipReport || replaced[r.ID] || slices.Contains(disable, r.ID) {
-			continue // a rule on file names alone
+		if !r.used() || slices.Contains(disable, r.ID) {
+			continue
 		}
 		if r.Allowlist != nil {
 			r.Allowlists = append(r.Allowlists, r.Allowlist)
