@@ -199,9 +199,11 @@ alone or within a longer text:
 
 | reference | stands for |
 |---|---|
-| ` + "`${vault:MOUNT/PATH#FIELD}`" + ` | a field of a secret in Vault's KV store, version 1 or 2 |
+| ` + "`${vault:MOUNT/PATH#FIELD}`" + ` | a field of a secret in Vault: of its KV store, version 1 or 2, or of any engine that is read, such as ` + "`database/creds/ROLE`" + ` |
+| ` + "`${vault:MOUNT/PATH?NAME=VALUE#FIELD}`" + ` | a fixed version of KV (` + "`?version=3`" + `), or a field of what an engine makes with these parameters |
 | ` + "`${env:NAME}`" + ` | an environment variable of the firewall |
 | ` + "`${file:PATH}`" + ` | the content of a file |
+| ` + "`${keyring:SERVICE/ACCOUNT}`" + ` | a password in the system's keychain |
 
 A reference that cannot be resolved stops its server, never the others, and is never sent as text.
 `
