@@ -143,7 +143,7 @@ func (c *conn) oauthOptions(s *tokenSource, url, principal string) oauth.Options
 		Store: func(ctx context.Context, old, new string) error {
 			err := r.vault.Replace(ctx, cfg.RefreshToken, vars, old, new)
 			if err != nil {
-				r.event("new refresh token not stored: "+err.Error(), name, nil)
+				r.event("new refresh token not stored: "+r.redact.Text(err.Error()), name, nil)
 			} else {
 				log.Info().Msg("the server's new refresh token is stored")
 			}

@@ -367,9 +367,10 @@ func (r *Relay) enter() bool {
 	return true
 }
 
-// event records what happened to the firewall, a session or a server.
+// event records what happened to the firewall, a session or a server, in the firewall's own
+// words: the first come before the redactor is ready.
 func (r *Relay) event(what, server string, s *Session) {
-	rec := audit.Record{ID: r.audit.NewID(), Event: "lifecycle", Server: server, Message: r.redact.Text(what)}
+	rec := audit.Record{ID: r.audit.NewID(), Event: "lifecycle", Server: server, Message: what}
 	if s != nil {
 		rec.Session, rec.Principal, rec.Client = s.id, s.peer.Principal, s.clientName()
 	}

@@ -31,11 +31,14 @@ type detectorFinds struct {
 	pii     []pii.Find
 }
 
+// secretDetector is the one detector of secrets: its rules take time and memory to read.
+var secretDetector = sync.OnceValues(func() (*secrets.Detector, error) { return secrets.New(secrets.Options{}) })
+
 // open makes the detectors. types are those of personal data that are looked for in
 // results; nil are none.
 func (d *detectors) open(types []string) error {
 	var err error
-	if d.secrets, err = secrets.New(secrets.Options{}); err != nil {
+	if d.secrets, err = secretDetector(); err != nil {
 		return err
 	}
 	if len(types) > 0 {

@@ -83,9 +83,11 @@ func (r *Redactor) Configure(o Options) error {
 	return nil
 }
 
-// Prepare does what the first look needs and takes some time. It is worth calling in the
-// background.
+// Prepare does what the first look needs and takes some time, unless that was done.
 func (r *Redactor) Prepare() error { return r.settings().detectors.secrets.Prepare() }
+
+// Ready reports whether Prepare would return at once.
+func (r *Redactor) Ready() bool { return r.settings().detectors.secrets.Ready() }
 
 func (r *Redactor) settings() *settings { return r.set.Load() }
 

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -20,14 +22,60 @@ type logger struct {
 	close func()
 }
 
-// sink takes known secrets out of each line of the log. Until the redactor is set, no
-// secret is known.
+// sink takes what is to be redacted out of each line of the log. Until the redactor is set,
+// no secret is known, and until it is ready, lines wait: serving does not.
 type sink struct {
 	out    io.Writer
 	redact atomic.Pointer[redact.Redactor]
+
+	mu      sync.Mutex
+	waiting [][]byte
 }
 
+// maxWaiting bounds the lines that wait.
+const maxWaiting = 1000
+
 func (s *sink) Write(line []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r := s.redact.Load(); r != nil && !r.Ready() && len(s.waiting) < maxWaiting {
+		if s.waiting = append(s.waiting, bytes.Clone(line)); len(s.waiting) == 1 {
+			time.AfterFunc(prepareAfter, s.flush)
+		}
+		return len(line), nil
+	}
+	if err := s.release(); err != nil {
+		return 0, err
+	}
+	return s.write(line)
+}
+
+// prepareAfter is when the redactor is made ready for the lines that wait, if no server
+// has done so by then.
+const prepareAfter = 200 * time.Millisecond
+
+// flush writes the lines that wait.
+func (s *sink) flush() {
+	if r := s.redact.Load(); r != nil {
+		r.Prepare() // where it fails, so does each line
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.release()
+}
+
+func (s *sink) release() error {
+	lines := s.waiting
+	s.waiting = nil
+	for _, line := range lines {
+		if _, err := s.write(line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *sink) write(line []byte) (int, error) {
 	clean := line
 	if r := s.redact.Load(); r != nil {
 		done, err := r.JSON(line, redact.Scope{})
@@ -56,7 +104,8 @@ func (a *app) newLogger(level zerolog.Level) (*logger, error) {
 			return nil, usageError{fmt.Errorf("--log-level %s: it is trace, debug, info, warn or error", a.logLevel)}
 		}
 	}
-	l := &logger{sink: &sink{}, close: func() {}}
+	l := &logger{sink: &sink{}}
+	l.close = l.sink.flush
 	switch {
 	case a.logFile != "":
 		f, err := os.OpenFile(a.logFile, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
@@ -64,7 +113,10 @@ func (a *app) newLogger(level zerolog.Level) (*logger, error) {
 			return nil, fmt.Errorf("opening the log: %w", err)
 		}
 		l.sink.out = f
-		l.close = func() { f.Close() }
+		l.close = func() {
+			l.sink.flush()
+			f.Close()
+		}
 	case isTerminal(a.err):
 		l.sink.out = zerolog.ConsoleWriter{Out: a.err, NoColor: os.Getenv("NO_COLOR") != "", TimeFormat: time.TimeOnly}
 	default:
@@ -72,7 +124,10 @@ func (a *app) newLogger(level zerolog.Level) (*logger, error) {
 			fmt.Fprintf(a.err, `{"level":"warn","message":"%d lines of the log were lost, because nobody read them in time"}`+"\n", missed)
 		})
 		l.sink.out = d
-		l.close = func() { waitAtMost(time.Second, func() { d.Close() }) }
+		l.close = func() {
+			l.sink.flush()
+			waitAtMost(time.Second, func() { d.Close() })
+		}
 	}
 	l.Logger = zerolog.New(l.sink).Level(level).With().Timestamp().Logger()
 	return l, nil

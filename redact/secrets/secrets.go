@@ -17,6 +17,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -44,7 +45,8 @@ var ErrTime = errors.New("text was not searched for secrets within its time")
 
 // Detector finds secrets. It is safe for concurrent use.
 type Detector struct {
-	load func() error
+	load  func() error
+	ready atomic.Bool
 
 	rules  []*rule
 	global []*allow
@@ -62,6 +64,7 @@ func New(o Options) (*Detector, error) {
 	d.load = sync.OnceValue(func() (err error) {
 		d.rules, d.global, d.filter, err = load(o.Disable)
 		d.scans.New = func() any { return &scan{rules: make([]progress, len(d.rules))} }
+		d.ready.Store(true)
 		return err
 	})
 	return d, nil
@@ -70,6 +73,9 @@ func New(o Options) (*Detector, error) {
 // Prepare reads the rules, some ten milliseconds of work, unless that was done. It
 // may run beside Append, which waits for it.
 func (d *Detector) Prepare() error { return d.load() }
+
+// Ready reports whether the rules were read, so that Append waits for nothing.
+func (d *Detector) Ready() bool { return d.ready.Load() }
 
 // Append appends the secrets in text to finds, ascending by their start; they may
 // overlap. It returns ErrTime if that was not done by until, if that is not zero.
