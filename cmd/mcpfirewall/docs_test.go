@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -19,7 +20,7 @@ import (
 func pages(t *testing.T) map[string]string {
 	t.Helper()
 	all := map[string]string{}
-	for _, path := range []string{"README.md", "docs/architecture.md", "docs/audit.md", "docs/credentials.md", "docs/hook.md", "docs/oauth.md", "docs/redaction.md", "docs/rules.md", "docs/policy.md", "docs/security.md"} {
+	for _, path := range []string{"README.md", "docs/architecture.md", "docs/audit.md", "docs/credentials.md", "docs/hook.md", "docs/oauth.md", "docs/redaction.md", "docs/rules.md", "docs/policy.md", "docs/security.md", "docs/vault.md"} {
 		all[path] = strings.ReplaceAll(read(t, filepath.Join("..", "..", filepath.FromSlash(path))), "\r\n", "\n")
 	}
 	return all
@@ -98,6 +99,9 @@ func TestDocsCommands(t *testing.T) {
 				words := shellWords(line)
 				switch words[0] {
 				case "mcpfirewall":
+					if i := slices.Index(words, "<"); i > 0 {
+						words = words[:i]
+					}
 					use(t, name, words[1:])
 				case "claude":
 					for i, word := range words {

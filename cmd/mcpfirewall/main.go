@@ -105,7 +105,7 @@ configuration file says.
 	flags.StringVar(&a.logLevel, "log-level", "", "what is logged: trace, debug, info, warn or error (default info, for commands that print a result warn)")
 	flags.StringVar(&a.logFile, "log-file", "", "append the log to `FILE` as JSON lines instead of writing it to standard error")
 	root.AddCommand(a.runCommand(), a.serveCommand(), a.wrapCommand(), a.checkCommand(), a.trustCommand(),
-		a.toolsCommand(), a.callCommand(), a.hookCommand(), a.demoCommand(), a.versionCommand(), a.testCommand(), a.explainCommand(), a.replayCommand(), a.secretsCommand())
+		a.toolsCommand(), a.callCommand(), a.hookCommand(), a.demoCommand(), a.versionCommand(), a.testCommand(), a.explainCommand(), a.replayCommand(), a.secretsCommand(), a.redactCommand())
 	root.InitDefaultCompletionCmd()
 	for _, cmd := range root.Commands() {
 		if cmd.Name() == "completion" {
