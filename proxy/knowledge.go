@@ -86,10 +86,10 @@ func (k *call) sends() {
 	}
 }
 
-// observe notes the values of a result that the client is about to see.
+// observe notes the values of a result that the client is about to see, or sees tokens of.
 func (s *Session) observe(c *capability, result []byte) {
 	if m := s.known.memory; m != nil {
-		m.Result(c.observation(), result)
+		m.Result(c.observation(), s.tokens.Reveal(result))
 	}
 }
 
@@ -109,19 +109,7 @@ func (s *Session) observeAside(c *capability, value []byte) {
 		o.Trust = provenance.Untrusted
 	}
 	o.Fields = nil
-	m.JSON(o, value)
-}
-
-// observeHidden does so for a value that the client sees a token of.
-func (s *Session) observeHidden(c *capability, vouched bool, value string) {
-	quoted := jsonrpc.Quote(value)
-	if !vouched {
-		s.observeAside(c, quoted)
-		return
-	}
-	if m := s.known.memory; m != nil {
-		m.JSON(c.observation(), quoted)
-	}
+	m.JSON(o, s.tokens.Reveal(value))
 }
 
 // observeTask does so for a task that the client is about to see.

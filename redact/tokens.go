@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -204,6 +205,35 @@ func (r *Redactor) Restore(raw []byte, tool string, t *Tokens) (out []byte, rest
 		return raw, nil, nil
 	}
 	return append(out, raw[last:]...), restored, nil
+}
+
+// Reveal returns JSON that was redacted for the session with the values in the place of its
+// tokens. It is for what has to know which values the agent can pass on now, and where they
+// stand, and must not leave. Values that would need escapes stay tokens: nobody can tell how
+// deep in JSON within JSON they stand.
+func (t *Tokens) Reveal(raw []byte) []byte {
+	if t == nil {
+		return raw
+	}
+	var out []byte
+	last := 0
+	for i := 0; ; {
+		at, ok := nextToken(raw, i)
+		if !ok {
+			break
+		}
+		i = at.end
+		v, known := t.lookup(string(raw[at.body : at.body+bodySize]))
+		if !known || strings.ContainsFunc(v.value, func(r rune) bool { return r < ' ' || r == '"' || r == '\\' || r == utf8.RuneError }) {
+			continue
+		}
+		out = append(append(out, raw[last:at.start]...), v.value...)
+		last = at.end
+	}
+	if last == 0 {
+		return raw
+	}
+	return append(out, raw[last:]...)
 }
 
 // HoldsToken reports whether a string in a JSON value has the form of a token, or
