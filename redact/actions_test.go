@@ -224,10 +224,10 @@ func TestArguments(t *testing.T) {
 		text     string // "" is as it was
 	}{
 		{"mail.send", `{"a":"hello"}`, AllowValues, ""},
-		{"mail.send", `{"a":"` + aKey + `"}`, Deny, ""},
+		{"mail.send", `{"a":"` + aKey + `"}`, Deny, `{"a":"[redacted:github-pat]"}`},
 		{"mail.send", `{"a":"` + aMail + `"}`, AllowValues, ""},
 		{"mail.send", `{"a":"DE89370400440532013000"}`, Ask, ""},
-		{"mail.send", `{"a":"DE89370400440532013000 ` + aKey + `"}`, Deny, ""},
+		{"mail.send", `{"a":"DE89370400440532013000 ` + aKey + `"}`, Deny, `{"a":"[redacted:iban] [redacted:github-pat]"}`},
 		{"notes.add", `{"a":"` + aKey + `"}`, AllowValues, ""},
 		{"web.post", `{"a":"to ` + aMail + `"}`, MaskFinds, `{"a":"to [redacted:email]"}`},
 		{"web.post", `{"a":"PRJ-1 to ` + aMail + `"}`, Ask, `{"a":"PRJ-1 to [redacted:email]"}`},
@@ -293,6 +293,38 @@ func TestWrongOptions(t *testing.T) {
 	} {
 		if _, err := New(o); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%+v: %v, want %q", o, err, want)
+		}
+	}
+}
+
+// TestServerAlone holds that what is stricter for some tools of a server is in force where
+// nobody knows which of its tools a text comes from, and that nothing gets looser.
+func TestServerAlone(t *testing.T) {
+	r := made(t, Options{PII: map[string]Action{"email": Hash, "iban": Hash}, Tools: []ToolOptions{
+		{Tools: []string{"crm.get_*"}, Secrets: Allow, PII: map[string]Action{"email": Block, "iban": Allow}},
+		{Tools: []string{"*.list"}, PII: map[string]Action{"phone": Mask}},
+		{Tools: []string{"crm.*"}, PII: map[string]Action{"ip": Mask}},
+	}})
+	set := r.settings()
+	for _, c := range []struct {
+		tool string
+		d    Detector
+		typ  string
+		want Action
+	}{
+		{"crm.", DetectPII, "email", Mask},
+		{"crm.get_x", DetectPII, "email", Block},
+		{"crm.", DetectPII, "iban", Hash},
+		{"crm.get_x", DetectPII, "iban", Allow},
+		{"crm.", DetectSecret, "x", Mask},
+		{"crm.", DetectPII, "phone", Mask},
+		{"web.", DetectPII, "phone", Mask},
+		{"web.", DetectPII, "email", Hash},
+		{"web.get", DetectPII, "phone", Allow},
+		{"", DetectPII, "phone", Allow},
+	} {
+		if got := set.action(c.tool, c.d, c.typ); got != c.want {
+			t.Errorf("%s %s: %s, want %s", c.tool, c.typ, got, c.want)
 		}
 	}
 }

@@ -2,7 +2,7 @@ package redact
 
 // Checked is what was found in the arguments of a call.
 type Checked struct {
-	Text    []byte // with what is to be masked masked; the same bytes if there is nothing
+	Text    []byte // with what is to be masked masked, and all finds if the verdict is Deny; the same bytes if there is nothing
 	Verdict Verdict
 	Finds   []Find
 }
@@ -22,7 +22,7 @@ func (r *Redactor) Arguments(raw []byte, tool string) (Checked, error) {
 	if err := s.run(raw, true); err != nil {
 		return Checked{}, err
 	}
-	masked := s.hits[:0]
+	var masked []hit
 	for _, h := range s.hits {
 		v := s.verdict(h.detector, h.typ)
 		for _, f := range h.inner {
@@ -37,8 +37,10 @@ func (r *Redactor) Arguments(raw []byte, tool string) (Checked, error) {
 			masked = append(masked, h)
 		}
 	}
-	s.hits = masked
-	if len(masked) == 0 || done.Verdict == Deny {
+	if done.Verdict != Deny {
+		s.hits = masked
+	}
+	if len(s.hits) == 0 {
 		return done, nil
 	}
 	var err error

@@ -332,23 +332,36 @@ func of[V ~string](m map[string]V, typ string) V {
 
 // action returns what happens to a find in a result of tool.
 func (s *settings) action(tool string, d Detector, typ string) Action {
-	var own Action
-	for _, t := range s.options.Tools {
-		if !matchesAny(t.Tools, tool) {
-			continue
-		}
+	var own, others Action
+	for i := range s.options.Tools {
+		t := &s.options.Tools[i]
+		var a Action
 		switch d {
 		case DetectSecret:
-			own = stricter(own, t.Secrets)
+			a = t.Secrets
 		case DetectPII:
-			own = stricter(own, of(t.PII, typ))
+			a = of(t.PII, typ)
 		case DetectCustom:
-			own = stricter(own, t.Custom)
+			a = t.Custom
+		}
+		switch {
+		case matchesAny(t.Tools, tool):
+			own = stricter(own, a)
+		case !reachesAny(t.Tools, tool):
+		case a == Block: // not for what may not concern the tool: lists would be withheld
+			others = stricter(others, Mask)
+		default:
+			others = stricter(others, a)
 		}
 	}
-	if own != "" {
-		return own
+	if own == "" {
+		own = s.general(d, typ)
 	}
+	return stricter(own, others)
+}
+
+// general returns what happens to a find where nothing is said for the tool.
+func (s *settings) general(d Detector, typ string) (own Action) {
 	switch d {
 	case DetectKnown:
 		return Mask
@@ -371,12 +384,22 @@ func (s *settings) action(tool string, d Detector, typ string) Action {
 	return own
 }
 
+// reachesAny reports whether tool is a server alone, "server.", and a pattern matches one
+// of the tools that the server may have.
+func reachesAny(patterns []string, tool string) bool {
+	return strings.HasSuffix(tool, ".") && slices.ContainsFunc(patterns, func(p string) bool {
+		p, server := strings.ToLower(p), strings.ToLower(tool)
+		head, _, star := strings.Cut(p, "*")
+		return strings.HasPrefix(head, server) || star && strings.HasPrefix(server, head)
+	})
+}
+
 // wanted returns which detectors can have finds in a result of tool that do
 // not all stay.
 func (s *settings) wanted(tool string) wants {
 	w := s.wants
 	for i := range s.options.Tools {
-		if t := &s.options.Tools[i]; matchesAny(t.Tools, tool) {
+		if t := &s.options.Tools[i]; matchesAny(t.Tools, tool) || reachesAny(t.Tools, tool) {
 			w.secrets = w.secrets || t.Secrets != "" && t.Secrets != Allow
 			w.pii = w.pii || acts(t.PII)
 		}

@@ -139,7 +139,7 @@ func (r *Redactor) Remove(name, value string) {
 
 // Scope says what a text is. The zero value is a text for a log or a record.
 type Scope struct {
-	Tool   string  // server.tool whose result it is, or ""
+	Tool   string  // server.tool whose result it is, "server." if it is of nobody knows which tool of it, or ""
 	Tokens *Tokens // of the session that gets it; without them finds are masked that would be tokenized or hashed
 	Shape  Shape
 	Keep   func(text []byte) []Span // the places of what stays although it is found, once there is a find; or nil
