@@ -361,10 +361,15 @@ func (k *call) newRecord(event string) audit.Record {
 		k.record = s.relay.audit.NewID()
 	}
 	rec := audit.Record{ID: k.record, Event: event, Session: s.id, Principal: s.peer.Principal, Client: s.clientName(),
-		Method: k.x.m.Method, Capability: bounded(k.target)}
+		Method: k.x.m.Method}
+	name := k.target
 	if k.c != nil {
-		rec.Server, rec.Capability = k.c.conn.name, bounded(k.c.called)
+		rec.Server, name = k.c.conn.name, k.c.called
 	}
+	if k.c == nil || k.c.kind != rules.Tool && k.c.kind != rules.Prompt { // the agent chose it: it is in no list
+		name = s.relay.redact.Text(name)
+	}
+	rec.Capability = bounded(name)
 	return rec
 }
 

@@ -561,6 +561,7 @@ func (l *link) receive(m *jsonrpc.Message, origin int64) {
 	if clean := dropOwn(m.Raw); len(clean) != len(m.Raw) {
 		if m, err = jsonrpc.Parse(clean, l.limits()); err != nil {
 			l.conn.log.Error().Err(err).Msg("message of the server withheld")
+			l.withdraw(answered, origin, err)
 			return
 		}
 	}
@@ -638,8 +639,12 @@ func (l *link) limits() jsonrpc.Limits {
 	return jsonrpc.Limits{MaxBytes: 2 * max(int(l.conn.cfg.MaxMessage), jsonrpc.DefaultMaxBytes)}
 }
 
-// withdraw fails the call that a message which is withheld would have answered.
+// withdraw fails the call that a message which is withheld would have answered. A server that
+// asked is told that nobody will answer.
 func (l *link) withdraw(m *jsonrpc.Message, origin int64, err error) {
+	if m.Kind == jsonrpc.Request && l.greeted.Load() {
+		(&serverRequest{link: l, m: m}).refuse(jsonrpc.CodeInvalidRequest, err.Error())
+	}
 	if m.Kind != jsonrpc.Result && m.Kind != jsonrpc.Failure {
 		return
 	}

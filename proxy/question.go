@@ -284,7 +284,7 @@ func (k *call) approvalParams(d rules.Decision) []byte {
 	}
 	fmt.Fprintf(&b, "Arguments%s", shownPart([]byte(args)))
 	if k.c.narrow != nil {
-		fmt.Fprintf(&b, "\nThat is %s with: %s", bounded(k.c.name), shownPart(k.readable(k.sent)))
+		fmt.Fprintf(&b, "\nThat is %s with: %s", bounded(k.c.name), shownPart(k.readable()))
 	}
 	fmt.Fprintf(&b, "\nAsked because of: %s", d.Rule)
 	if k.c.entry.Limits(d.Rule) {

@@ -23,14 +23,13 @@ func (l *link) cleanse(m *jsonrpc.Message, origin int64) (*jsonrpc.Message, erro
 	r := l.conn.fleet.relay
 	scope := redact.Scope{Tool: l.conn.name + "."}
 	x := l.clientOf(m, origin)
-	var c *capability
 	if x != nil {
 		scope.Tokens = x.s.tokens
-		if c = x.via.Load(); c != nil && c.conn == l.conn {
+		if c := x.via.Load(); c != nil && c.conn == l.conn {
 			scope.Tool, scope.Shape = l.conn.name+"."+c.called, c.shape
 		}
 	}
-	scope.Keep = keptPlaces
+	scope.Keep = l.kept(m, origin)
 	done, err := r.redact.JSON(m.Raw, scope)
 	if err != nil {
 		return nil, withheld(err)
@@ -41,11 +40,6 @@ func (l *link) cleanse(m *jsonrpc.Message, origin int64) (*jsonrpc.Message, erro
 	clean, err := jsonrpc.Parse(done.Text, l.limits())
 	if err != nil {
 		return nil, fmt.Errorf("redacting a message: %w", err)
-	}
-	if x != nil && c != nil {
-		for _, t := range done.Tokenized {
-			x.s.observeHidden(c, m.Kind == jsonrpc.Result, t.Value)
-		}
 	}
 	return clean, nil
 }
@@ -90,42 +84,83 @@ func (l *link) clientOf(m *jsonrpc.Message, origin int64) *Exchange {
 	return up.client.Load()
 }
 
-// keptPaths are what the firewall itself reads of a server's message, and either answers
-// or replaces by its own before it leaves.
-var keptPaths = [][]string{{"jsonrpc"}, {"id"}, {"method"}, {"params", "progressToken"}, {"params", "requestId"}, {"params", "taskId"},
-	{"params", "level"}, {"result", "nextCursor"}, {"result", "requestState"}, {"result", "resultType"}, {"result", "taskId"}, {"result", "task", "taskId"}, {"result", "protocolVersion"}}
-
-// keptPlaces returns the places of a server's message in which the detectors' finds stay.
-// Known values do not.
-func keptPlaces(raw []byte) []redact.Span {
-	whole := jsonrpc.Span{End: len(raw)}
-	var spans []redact.Span
-	keep := func(s jsonrpc.Span) {
-		if s.Present() {
-			spans = append(spans, redact.Span{Start: s.Start, End: s.End})
-		}
-	}
-	for _, path := range keptPaths {
-		keep(jsonrpc.Find(raw, whole, path...))
-	}
-	for _, list := range []string{"tools", "prompts"} { // whose names the agent calls them by
-		for el := range jsonrpc.Elements(raw, jsonrpc.Find(raw, whole, "result", list)) {
-			keep(jsonrpc.Find(raw, el, "name"))
-		}
-	}
-	return spans
+// keptPaths are what the firewall itself reads of messages, by their method or that of the
+// request they answer, and either answers or replaces by its own before it leaves.
+var keptPaths = map[string][][]string{
+	"":                        {{"jsonrpc"}, {"id"}, {"method"}}, // of all
+	"initialize":              {{"result", "protocolVersion"}},
+	"notifications/progress":  {{"params", "progressToken"}},
+	"notifications/cancelled": {{"params", "requestId"}},
 }
+
+// kept returns what finds the places of a server's message in which the detectors' finds
+// stay. Known values do not.
+func (l *link) kept(m *jsonrpc.Message, origin int64) func([]byte) []redact.Span {
+	return func(raw []byte) (spans []redact.Span) {
+		whole, result := jsonrpc.Span{End: len(raw)}, m.Kind == jsonrpc.Result
+		keep := func(s jsonrpc.Span) {
+			if s.Present() && raw[s.Start] != '{' && raw[s.Start] != '[' { // whatever else that holds would stay with it
+				spans = append(spans, redact.Span{Start: s.Start, End: s.End})
+			}
+		}
+		at := func(path ...string) jsonrpc.Span { return jsonrpc.Find(raw, whole, path...) }
+		text := func(s jsonrpc.Span) string { return jsonrpc.String(raw[s.Start:s.End]) }
+		method := m.Method
+		if result {
+			if id, ok := jsonrpc.Int(m.At(m.ID)); ok {
+				origin = id
+			}
+			up := l.call(origin)
+			if up == nil {
+				return nil
+			}
+			method = up.method
+		}
+		for _, path := range slices.Concat(keptPaths[""], keptPaths[method]) {
+			keep(at(path...))
+		}
+		kind := text(at("result", "resultType"))
+		switch {
+		case method == "tools/list", method == "prompts/list", method == "resources/list", method == "resources/templates/list", method == "tasks/list":
+			keep(at("result", "nextCursor"))
+			for list, member := range map[string]string{"tools": "name", "prompts": "name", "tasks": "taskId"} {
+				for el := range jsonrpc.Elements(raw, at("result", list)) {
+					keep(jsonrpc.Find(raw, el, member)) // the agent calls it by that
+				}
+			}
+		case strings.HasPrefix(method, "tasks/"):
+			keep(at("result", "taskId"))
+		case strings.HasPrefix(method, "notifications/tasks"):
+			keep(at("params", "taskId"))
+		case result && l.modern && kind == "input_required":
+			keep(at("result", "requestState"))
+		case result && l.modern && kind == "task":
+			keep(at("result", "taskId"))
+		case result && method == "tools/call" && !l.modern:
+			if up := l.call(origin); up != nil && up.client.Load() != nil && up.client.Load().param("task").Present() {
+				keep(at("result", "task", "taskId"))
+			}
+		}
+		if resultTypes[kind] {
+			keep(at("result", "resultType"))
+		}
+		return spans
+	}
+}
+
+// resultTypes are those that mean something to the firewall.
+var resultTypes = map[string]bool{"complete": true, "input_required": true, "task": true}
 
 // withheld words why a text was not redacted but withheld.
 func withheld(err error) error {
 	var blocked *redact.BlockedError
 	switch {
 	case errors.As(err, &blocked):
-		return fmt.Errorf("the server's answer is withheld: it holds %s, for which redact in the configuration says block", blocked.Type)
+		return fmt.Errorf("the server's message is withheld: it holds %s, for which redact in the configuration says block", blocked.Type)
 	case errors.Is(err, redact.ErrTime):
-		return errors.New("the server's answer is withheld: it took longer to look for secrets in it than redact.time in the configuration allows; ask for less at once")
+		return errors.New("the server's message is withheld: it took longer to look for secrets in it than redact.time in the configuration allows; ask for less at once")
 	}
-	return errors.New("the server's answer is withheld: it could not be redacted")
+	return errors.New("the server's message is withheld: it could not be redacted")
 }
 
 // A refusedArgument says why arguments may not go to a tool as they are.
@@ -155,6 +190,7 @@ func (k *call) unmask() (args []byte, asks string, err error) {
 	}
 	switch checked.Verdict {
 	case redact.Deny:
+		k.shown = checked.Text // for the record
 		return nil, "", &refusedArgument{rules.Deny, "the arguments hold " + types(checked.Finds) + ", which must not go to this tool. Leave it out."}
 	case redact.Ask:
 		asks = "The arguments hold " + types(checked.Finds) + "."
@@ -163,7 +199,18 @@ func (k *call) unmask() (args []byte, asks string, err error) {
 	if err != nil {
 		return nil, "", &refusedArgument{rules.Deny, err.Error()}
 	}
-	k.restored = len(restored) > 0
+	if k.restored = len(restored) > 0; k.restored {
+		// What goes to the tool is the value, so it is held against the same.
+		held, err := s.relay.redact.Arguments(args, tool)
+		switch {
+		case err != nil:
+			return nil, "", &refusedArgument{rules.Deny, "the arguments could not be looked at for secrets and personal data: make them shorter"}
+		case held.Verdict == redact.Deny:
+			return nil, "", &refusedArgument{rules.Deny, "a stand-in in the arguments is for " + types(held.Finds) + ", which must not go to this tool. Leave it out."}
+		case held.Verdict == redact.Ask:
+			asks = "The arguments hold " + types(held.Finds) + "."
+		}
+	}
 	if len(checked.Finds) > 0 {
 		k.shown = checked.Text
 	}
@@ -203,17 +250,18 @@ func (r *Relay) records(rec *audit.Record) error {
 	return r.audit.Write(rec)
 }
 
-// readable are arguments as a person sees them who approves a call: with tokens in the place
-// of what was put back for them, since the client shows them.
-func (k *call) readable(args []byte) []byte {
+// readable are the arguments of a narrowed tool's call as a person sees them who approves it,
+// and with the person the client: where values were put back for tokens, they are made of the
+// tokens, since what is made of a value need not look like one any more.
+func (k *call) readable() []byte {
 	if !k.restored {
-		return args
+		return k.sent
 	}
-	done, err := k.x.s.relay.redact.JSON(args, redact.Scope{Tool: k.c.conn.name + "." + k.c.called, Tokens: k.x.s.tokens})
+	args, err := k.c.narrow.Arguments(k.shown)
 	if err != nil {
-		return []byte(`"withheld: they could not be redacted"`)
+		return []byte(`"not shown: they are made of the values behind stand-ins"`)
 	}
-	return done.Text
+	return args
 }
 
 // shapeOf returns what a tool's output schema demands of the places where finds may be.

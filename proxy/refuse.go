@@ -34,7 +34,7 @@ func (k *call) unavailable(err error) answer {
 // refuse records a decision against the call and tells the client.
 func (k *call) refuse(action rules.Action, rule, message string) answer {
 	rec := k.newRecord("refusal")
-	rec.Action, rec.Rule, rec.Reason, rec.Arguments, rec.BytesIn = action.String(), rule, message, k.shown, len(k.x.m.Raw)
+	rec.Action, rec.Rule, rec.Reason, rec.Arguments, rec.BytesIn = action.String(), rule, k.x.s.relay.redact.Text(message), k.shown, len(k.x.m.Raw)
 	if err := k.x.s.relay.records(&rec); err != nil {
 		return k.withhold(err)
 	}
@@ -61,7 +61,7 @@ func (k *call) turnAway(code int, message string) answer {
 		message += " (" + reason + ")"
 	}
 	rec := k.newRecord("refusal")
-	rec.Action, rec.Rule, rec.Reason = rules.Deny.String(), "unknown", message
+	rec.Action, rec.Rule, rec.Reason = rules.Deny.String(), "unknown", k.x.s.relay.redact.Text(message)
 	if err := k.x.s.relay.audit.Write(&rec); err != nil {
 		return k.withhold(err)
 	}
