@@ -32,9 +32,10 @@ func (h *hit) find() Find {
 
 // sortHits sorts hits by where they begin, the longer first.
 func sortHits(hits []hit) {
-	slices.SortStableFunc(hits, func(a, b hit) int {
-		return cmp.Or(cmp.Compare(a.start, b.start), cmp.Compare(b.end, a.end))
-	})
+	order := func(a, b hit) int { return cmp.Or(cmp.Compare(a.start, b.start), cmp.Compare(b.end, a.end)) }
+	if !slices.IsSortedFunc(hits, order) {
+		slices.SortStableFunc(hits, order)
+	}
 }
 
 // segment is a run of text that something else stands for: that of one hit, or of

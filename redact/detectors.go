@@ -1,8 +1,10 @@
 package redact
 
 import (
+	"cmp"
 	"errors"
 	"regexp"
+	"slices"
 	"sync"
 	"time"
 
@@ -89,6 +91,16 @@ func (d *detectors) append(list []found, own []custom, text []byte, w wants, unt
 			}
 		}
 	}
+	// Here, where they are small: the hits that are made of them come in this order.
+	slices.SortFunc(list, func(a, b found) int {
+		switch {
+		case a.start != b.start:
+			return a.start - b.start
+		case a.end != b.end:
+			return b.end - a.end
+		}
+		return cmp.Or(cmp.Compare(a.detector, b.detector), cmp.Compare(a.typ, b.typ))
+	})
 	return list, nil
 }
 

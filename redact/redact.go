@@ -231,6 +231,7 @@ func (set *settings) redact(text []byte, scope Scope, w wants, isJSON bool, edit
 		return Redacted{}, err
 	}
 	done.Tokenized = s.tokenized
+	done.Finds = slices.Grow(done.Finds, len(s.hits))
 	for i := range s.hits {
 		h := &s.hits[i]
 		from, to := origin(edits, h.start), origin(edits, h.end)
@@ -247,7 +248,10 @@ func (set *settings) redact(text []byte, scope Scope, w wants, isJSON bool, edit
 			done.Finds = append(done.Finds, f)
 		}
 	}
-	slices.SortStableFunc(done.Finds, func(a, b Find) int { return a.Start - b.Start })
+	byStart := func(a, b Find) int { return a.Start - b.Start }
+	if !slices.IsSortedFunc(done.Finds, byStart) {
+		slices.SortStableFunc(done.Finds, byStart)
+	}
 	return done, nil
 }
 

@@ -209,7 +209,11 @@ func (s *scan) detect(text []byte, depth int, deeper bool) error {
 			end--
 		}
 		if start < end {
-			s.add(hit{detector: f.detector, typ: typeName(f.typ), value: string(text[start:end]), action: action}, text, start, end, depth)
+			h := hit{detector: f.detector, typ: typeName(f.typ), action: action}
+			if action == Tokenize || action == Hash {
+				h.value = string(text[start:end])
+			}
+			s.add(h, text, start, end, depth)
 		}
 	}
 	if s.wants.lookAlikes {

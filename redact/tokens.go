@@ -304,8 +304,13 @@ func (s *scan) standIn(h *hit, whole bool) string {
 
 // typeName makes the name of a rule or type fit into a mask.
 func typeName(s string) string {
-	if len(s) <= maxType && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789-_") == "" && s != "" {
-		return s
+	for i := range len(s) {
+		if !inType(s[i]) {
+			return slug(s)
+		}
 	}
-	return slug(s)
+	if s == "" || len(s) > maxType {
+		return slug(s)
+	}
+	return s
 }

@@ -166,14 +166,31 @@ func urlPassword(text []byte, start, end int) (int, int, bool) {
 
 // connectionPassword accepts a password only among other settings of a connection.
 func connectionPassword(text []byte, start, end int) (int, int, bool) {
-	around := bytes.ToLower(line(text, start, end))
-	for _, s := range []string{"server=", "data source=", "host=", "user id=", "uid=", "user=", "username=", "dbname=", "database=",
-		"initial catalog=", "jdbc:", "accountname=", "endpoint=", "port=", "sharedaccesskeyname="} {
-		if bytes.Contains(around, []byte(s)) {
-			return start, end, !standIn(text[start:end])
+	around := line(text, start, end)
+	if !namesConnection(around, '=', connectionNames) && !namesConnection(around, ':', []string{"jdbc"}) {
+		return 0, 0, false
+	}
+	return start, end, !standIn(text[start:end])
+}
+
+// connectionNames are what stands before an equals sign in connection strings.
+var connectionNames = []string{"server", "data source", "host", "user id", "uid", "user", "username", "dbname", "database",
+	"initial catalog", "accountname", "endpoint", "port", "sharedaccesskeyname"}
+
+// namesConnection reports whether one of the names stands before the sign somewhere.
+func namesConnection(text []byte, sign byte, names []string) bool {
+	for i := 0; ; i++ {
+		n := bytes.IndexByte(text[i:], sign)
+		if n < 0 {
+			return false
+		}
+		i += n
+		for _, name := range names {
+			if i >= len(name) && text[i-1]|0x20 == name[len(name)-1] && strings.EqualFold(string(text[i-len(name):i]), name) {
+				return true
+			}
 		}
 	}
-	return 0, 0, false
 }
 
 // headerValue accepts credentials, cut off at what ends the string they are in.
