@@ -287,7 +287,7 @@ func (k *call) approvalParams(d rules.Decision) []byte {
 		fmt.Fprintf(&b, "\nThat is %s with: %s", bounded(k.c.name), shownPart(k.readable()))
 	}
 	fmt.Fprintf(&b, "\nAsked because of: %s", d.Rule)
-	if k.c.entry.Limits(d.Rule) {
+	if k.c.entry.Limits(d.Rule) || d.Rule == redactRule {
 		fmt.Fprintf(&b, "\n%s", d.Message)
 	}
 	params := jsonrpc.AppendQuote([]byte(`{"message":`), visible(b.String()))

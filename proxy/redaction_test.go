@@ -247,7 +247,7 @@ func TestArgumentsAreHeld(t *testing.T) {
 	asking := newClient(t, r).legacy(everyCap)
 	final := asking.start(`{"jsonrpc":"2.0","id":"a","method":"tools/call","params":{"name":"send","arguments":{"text":"` + anID + `"}}}`)
 	q := asking.await("elicitation/create")
-	mustContain(t, q, "one", "send")
+	mustContain(t, q, "one", "send", "iban (pii)")
 	asking.send(`{"jsonrpc":"2.0","id":` + string(jsonrpc.Get([]byte(q), "id")) + `,"result":{"action":"accept","content":{}}}`)
 	mustContain(t, asking.wait(final), "sent to")
 

@@ -1,9 +1,11 @@
 package redact
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // A BlockedError says that a text holds a find whose action is Block. The text must be
@@ -130,7 +132,9 @@ func (s *scan) applyJSON(raw []byte) ([]byte, error) {
 				}
 				whole := seg.start >= from && seg.end <= to
 				start, stop := max(seg.start, from), min(seg.end, to)
-				out = append(append(out, raw[last:start]...), s.replacement(seg, whole)...)
+				quote := innerQuote(raw[from:to], start-from, stop-from)
+				out = append(append(out, raw[last:start]...), quote...)
+				out = append(append(out, s.replacement(seg, whole)...), quote...)
 				last = stop
 				names = names || nameAt(raw, end)
 			}
@@ -160,6 +164,30 @@ func (s *scan) applyJSON(raw []byte) ([]byte, error) {
 		return distinctNames(out)
 	}
 	return out, nil
+}
+
+// innerQuote returns the quotation mark, as it is escaped there, that has to stand around
+// what replaces text[start:end] in a string of JSON, where that is a number of JSON within
+// the string; else nothing.
+func innerQuote(text []byte, start, end int) []byte {
+	for _, c := range text[start:end] {
+		if !inNumber(c) {
+			return nil
+		}
+	}
+	before, after := bytes.TrimRight(text[:start], " "), bytes.TrimLeft(text[end:], " ")
+	if len(before) == 0 || strings.IndexByte(":,[", before[len(before)-1]) < 0 || len(after) == 0 || strings.IndexByte(",]}\\", after[0]) < 0 {
+		return nil
+	}
+	mark := bytes.LastIndexByte(before, '"')
+	from := mark
+	for from > 0 && before[from-1] == '\\' {
+		from--
+	}
+	if from == mark { // there is no JSON within
+		return nil
+	}
+	return before[from : mark+1]
 }
 
 // past drops the segments that end at i or before.

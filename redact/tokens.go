@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"unicode/utf8"
@@ -164,7 +165,8 @@ func (r *Redactor) Restore(raw []byte, tool string, t *Tokens) (out []byte, rest
 	if t == nil || !r.settings().wants.lookAlikes || !mayHoldToken(raw) {
 		return raw, nil, nil
 	}
-	allowed := matchesAny(r.settings().options.Restore, tool)
+	// With regard to case, unlike elsewhere: this loosens.
+	allowed := slices.ContainsFunc(r.settings().options.Restore, func(p string) bool { return matches(p, tool) })
 	last := 0
 	for i := 0; i < len(raw); {
 		if raw[i] != '"' {
