@@ -155,10 +155,9 @@ func (f *fakeServer) config() config.Server {
 		Timeout: 20 * time.Second, Elicitation: true, Sampling: true, Roots: true, MaxMessage: jsonrpc.DefaultMaxBytes}
 }
 
-// testRelay is a relay in front of servers, with everything allowed unless change says
+// testConfig puts servers behind the firewall and allows everything, unless change says
 // otherwise.
-func testRelay(t testing.TB, change func(*config.Config), servers ...*fakeServer) *Relay {
-	t.Helper()
+func testConfig(t testing.TB, change func(*config.Config), servers ...*fakeServer) *config.Config {
 	all := config.Patterns{Default: "allow"}
 	cfg := &config.Config{Version: 1, Tools: config.Tools{Patterns: all}, Resources: all, Prompts: all, Approvals: config.Approvals{Timeout: deadline},
 		State: config.State{Path: t.TempDir()}}
@@ -168,6 +167,14 @@ func testRelay(t testing.TB, change func(*config.Config), servers ...*fakeServer
 	if change != nil {
 		change(cfg)
 	}
+	return cfg
+}
+
+// testRelay is a relay in front of servers, with everything allowed unless change says
+// otherwise.
+func testRelay(t testing.TB, change func(*config.Config), servers ...*fakeServer) *Relay {
+	t.Helper()
+	cfg := testConfig(t, change, servers...)
 	log, err := audit.Open(audit.Options{Path: t.TempDir() + "/audit.jsonl"})
 	if err != nil {
 		t.Fatal(err)

@@ -26,15 +26,7 @@ const (
 // redacting is a relay with redaction in force, and the path of its audit file.
 func redacting(t *testing.T, o redact.Options, change func(*config.Config), log *lockedBuffer, servers ...*fakeServer) (*Relay, string) {
 	t.Helper()
-	all := config.Patterns{Default: "allow"}
-	cfg := &config.Config{Version: 1, Tools: config.Tools{Patterns: all}, Resources: all, Prompts: all, Approvals: config.Approvals{Timeout: deadline},
-		State: config.State{Path: t.TempDir()}}
-	for _, f := range servers {
-		cfg.Servers = append(cfg.Servers, f.config())
-	}
-	if change != nil {
-		change(cfg)
-	}
+	cfg := testConfig(t, change, servers...)
 	path := filepath.Join(t.TempDir(), "audit.jsonl")
 	records, err := audit.Open(audit.Options{Path: path})
 	if err != nil {

@@ -23,6 +23,8 @@
 //	fleet.go      connections to the servers and their restarts
 //	greet.go      the handshake with a server: its era and what it offers
 //	link.go       one connection: requests and answers
+//	receive.go    what a server sends
+//	forward.go    a call as it is sent to the server
 //	credentials.go  the credentials of a connection, and what happens when they change
 //	oauth.go      where the access tokens of servers that want OAuth come from
 //	drain.go      the end of a connection that was replaced
