@@ -368,7 +368,7 @@ func FuzzWithoutParts(f *testing.F) {
 	f.Add("", "")
 	f.Fuzz(func(t *testing.T, text, secret string) {
 		if len(text) > 1<<12 || len(secret) > 1<<10 || strings.Contains("(secret)", secret) {
-			t.Skip()
+			return
 		}
 		got := withoutParts(text, secret)
 		for _, piece := range strings.Split(got, "(secret)") {
