@@ -390,7 +390,7 @@ func (k *call) perform() answer {
 				return answer{}
 			}
 			for up = k.link.prepare(x.m.Method, x, ""); up == nil; up = k.link.prepare(x.m.Method, x, "") {
-				// The server was replaced by one with new credentials since it was looked for.
+				// The server has ended or was replaced since it was looked for.
 				if a := k.again(k.c.digest); a.raw != nil {
 					k.giveBack()
 					return k.outcome(a, 0, nil)

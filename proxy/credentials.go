@@ -19,7 +19,8 @@ import (
 // headers and injected arguments. For all else the server is started or reached a second
 // time with the new values, beside the first; calls go to the second from then on, those
 // under way at the first end there, and then it is ended. Only then are the old values
-// given up.
+// given up. A server that was told too little of what its client can do is replaced the
+// same way.
 
 // credentials are what a connection is made with and what its calls carry, as of one grant.
 type credentials struct {
@@ -101,31 +102,56 @@ func (c *conn) start() (*link, error) {
 	return l, err
 }
 
-// follow keeps the credentials current until the connection ends. It returns the link that
-// was the last one.
+// follow keeps the credentials, and what the server knows of the client, current until the
+// connection ends. It returns the link that was the last one.
 func (c *conn) follow(l *link) *link {
 	for {
+		var keys *credentials
+		why := otherKeys
 		next, err := l.await()
 		switch {
 		case err != nil:
 			l.end(fmt.Errorf("its credentials have ended: %w", err))
 			<-l.gone
 			return l
-		case next == nil:
+		case l.ended():
+			if next != nil {
+				next.Close()
+			}
 			return l
+		case next != nil:
+			keys = c.equip(next)
+		case l.informed():
+			continue
+		default:
+			why = otherClient
+			if keys, err = c.acquire(c.ctx); err != nil {
+				c.log.Warn().Str("reason", c.fleet.relay.redact.Text(err.Error())).Msg("server not started anew for what its client can do: it does not know of that")
+				continue
+			}
 		}
-		if l = c.change(l, c.equip(next)); l.ended() {
+		if l = c.change(l, keys, why); l.ended() {
 			return l
 		}
 	}
 }
 
+// Why a server is started beside itself, for logs and records.
+const (
+	otherKeys   = "credentials changed"
+	otherClient = "the client has turned out to be able to do more"
+)
+
 // await waits for the values that come after those that the link has. It returns none when
-// the link has ended. An error means that the values are void and that there are no others.
+// the link has ended, or the client has turned out to be another. An error means that the
+// values are void and that there are no others.
 func (l *link) await() (*vault.Grant, error) {
 	grant := l.keys.Load().grant
 	if grant.Static() {
-		<-l.gone
+		select {
+		case <-l.gone:
+		case <-l.conn.settling:
+		}
 		return nil, nil
 	}
 	ctx, stop := context.WithCancel(l.conn.ctx)
@@ -134,45 +160,37 @@ func (l *link) await() (*vault.Grant, error) {
 		select {
 		case <-l.gone:
 			stop()
+		case <-l.conn.settling:
+			stop()
 		case <-ctx.Done():
 		}
 	}()
 	next, err := grant.Next(ctx)
-	if ctx.Err() == nil {
+	if ctx.Err() == nil || err == nil {
 		return next, err
 	}
-	if err == nil {
-		next.Close()
+	if l.conn.ctx.Err() != nil {
+		<-l.gone
 	}
-	<-l.gone
 	return nil, nil
 }
 
 // change puts new credentials in force and returns the link that has them, or the old one
 // if that ended before there was another.
-func (c *conn) change(l *link, keys *credentials) *link {
+func (c *conn) change(l *link, keys *credentials, why string) *link {
 	for delay := leastDelay; ; delay = min(2*delay, greatestDelay) {
-		if keys.connects(l.keys.Load()) {
+		if l.informed() && keys.connects(l.keys.Load()) {
 			c.rekey(l, keys)
 			return l
 		}
 		c.room(l)
-		done := make(chan struct{})
-		go func() {
-			select {
-			case <-l.gone:
-				c.unlink(l) // calls wait for the new one then
-			case <-done:
-			}
-		}()
 		n, err := c.connect(c.ctx, keys)
-		close(done)
 		if err == nil {
-			c.replace(l, n)
+			c.replace(l, n, why)
 			return n
 		}
 		reason := c.fleet.relay.redact.Text(err.Error())
-		c.log.Warn().Str("reason", reason).Stringer("retry", delay).Msg("server did not come up with its new credentials: it goes on with the old ones while they last")
+		c.log.Warn().Str("because", why).Str("reason", reason).Stringer("retry", delay).Msg("server did not come up beside itself: it goes on as it is while it can")
 		if keys = c.renewed(l, keys, delay); keys == nil {
 			return l
 		}
@@ -241,15 +259,15 @@ func (c *conn) rekey(l *link, keys *credentials) {
 }
 
 // replace lets calls go to the new link, and ends the old one when its calls have ended.
-func (c *conn) replace(old, n *link) {
+func (c *conn) replace(old, n *link, why string) {
 	n.resubscribe() // before the switch, so that no update of a resource is missed
 	c.mu.Lock()
 	c.retired = append(c.retired, old)
 	c.mu.Unlock()
 	c.publish(n)
 	quiet := old.retire()
-	c.log.Info().Msg("credentials of the server changed: it was started anew")
-	c.fleet.relay.event("credentials changed: server started anew", c.name, nil)
+	c.log.Info().Str("because", why).Msg("server was started anew")
+	c.fleet.relay.event(why+": server started anew", c.name, nil)
 	changed := n.catalog.changed(&old.catalog)
 	for _, s := range c.fleet.members() {
 		for _, kind := range changed {
@@ -264,7 +282,7 @@ func (c *conn) replace(old, n *link) {
 		case <-time.After(c.drainLimit()):
 			c.log.Warn().Msg("calls at a server that was replaced are given up: they take too long")
 		}
-		old.end(errors.New("it was replaced by one with new credentials"))
+		old.end(errors.New("it was replaced: " + why))
 		<-old.buried
 		c.mu.Lock()
 		defer c.mu.Unlock()

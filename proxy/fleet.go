@@ -159,10 +159,22 @@ func (f *fleet) identify(who identity) {
 		return
 	}
 	for _, c := range conns {
-		if l := c.up(); l != nil && !l.modern && string(l.caps) != string(legacyCaps(who, c)) {
-			l.end(errors.New("the client has turned out to have other capabilities"))
+		select {
+		case c.settling <- struct{}{}:
+		default:
 		}
 	}
+}
+
+// informed reports whether the server was told of all that the client can do. One that was
+// told of more is told so when it asks; one that was told of less would not even ask.
+func (l *link) informed() bool {
+	f := l.conn.fleet
+	f.mu.Lock()
+	who := f.client
+	f.mu.Unlock()
+	told := known(l.caps)
+	return l.modern || !slices.ContainsFunc(known(legacyCaps(who, l.conn)), func(c string) bool { return !slices.Contains(told, c) })
 }
 
 // adopt brings the connections in line with the configuration in force.
@@ -184,7 +196,7 @@ func (f *fleet) adopt() {
 	}
 	for _, cfg := range gen.cfg.Servers {
 		if cfg.Shared == f.shared && f.conns[cfg.Name] == nil {
-			c := &conn{fleet: f, name: cfg.Name, cfg: cfg, attempt: make(chan struct{}), done: make(chan struct{}), left: make(chan struct{})}
+			c := &conn{fleet: f, name: cfg.Name, cfg: cfg, attempt: make(chan struct{}), done: make(chan struct{}), left: make(chan struct{}), settling: make(chan struct{}, 1)}
 			c.log = f.relay.log.With().Str("server", cfg.Name).Logger()
 			c.ctx, c.stop = context.WithCancel(f.relay.ctx)
 			f.conns[cfg.Name] = c
@@ -280,6 +292,7 @@ type conn struct {
 	left    chan struct{} // closed when one of them is gone
 
 	draining sync.WaitGroup // what waits for calls to end
+	settling chan struct{}  // the client has turned out to be another than was thought
 }
 
 // up returns the live link, or nil.
@@ -358,7 +371,6 @@ func (c *conn) run() {
 			l = c.follow(l)
 			err = l.reason()
 			<-l.buried
-			c.unlink(l)
 			if time.Since(began) > steadyAfter {
 				delay = leastDelay
 			}

@@ -125,6 +125,9 @@ func (c *conn) publish(l *link) {
 			f.relay.epoch.Add(1) // while nobody can have the link yet: a view without it would be taken for new
 			c.mu.Unlock()
 			f.mu.Unlock()
+			if l.ended() { // before there was anything to unlink
+				c.unlink(l)
+			}
 			return
 		}
 		f.mu.Unlock()

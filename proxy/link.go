@@ -197,12 +197,12 @@ func (l *link) start(method string, params []byte, x *Exchange, declared []schem
 func upID(up *upcall) []byte { return strconv.AppendInt(nil, up.id, 10) }
 
 // prepare reserves an id for a client's request, which is also its progress token. It
-// returns nil if the link was replaced and has no task of that id.
+// returns nil if the link has ended, or was replaced and has no task of that id.
 func (l *link) prepare(method string, x *Exchange, task string) *upcall {
 	up := l.newCall(method, x)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if _, here := l.tasks[task]; l.retired && !here {
+	if _, here := l.tasks[task]; l.err != nil || l.retired && !here {
 		return nil
 	}
 	l.register(up)
@@ -562,6 +562,7 @@ func (l *link) end(err error) {
 		}
 	}
 	l.mu.Unlock()
+	l.conn.unlink(l)
 	for _, up := range left {
 		go up.fail(l.unanswered(err))
 	}
