@@ -322,6 +322,16 @@ func (c *testClient) modern(method, params string) string {
 	return c.send(fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"method":%q,"params":{%s%s}}`, c.next, method, params, meta(everyCap)))
 }
 
+// waitFor waits until something is so that nobody tells of.
+func waitFor(t *testing.T, what string, so func() bool) {
+	t.Helper()
+	for end := time.Now().Add(deadline); !so(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("waited in vain for %s", what)
+		}
+	}
+}
+
 // lockedBuffer is a log that is read while it is written.
 type lockedBuffer struct {
 	mu sync.Mutex

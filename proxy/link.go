@@ -73,7 +73,7 @@ type upcall struct {
 	failed  chan error               // or why there will be none
 	asks    chan *serverRequest      // what the server asks meanwhile, for a modern client
 	beat    atomic.Int64             // unix nanoseconds of the last progress
-	parked  atomic.Bool              // it waits for the client's next request
+	parked  atomic.Pointer[parked]   // set while it waits for the client's next request
 	client  atomic.Pointer[Exchange] // the request of the client that it serves, nil for the firewall's own
 	stop    context.CancelFunc       // ends the HTTP stream
 
@@ -529,7 +529,7 @@ func (l *link) sole() *upcall {
 	}
 	var only *upcall
 	for _, up := range l.calls {
-		if shared && up.parked.Load() {
+		if shared && up.parked.Load() != nil {
 			return nil
 		}
 		if up.client.Load() == nil {

@@ -55,16 +55,17 @@ func (q *serverRequest) question() {
 		return
 	}
 	c.recordQuestion(s, q.m.Method, nil)
-	if x != nil {
-		s.observeAside(x.via.Load(), params)
-	}
 	if up != nil && up.asks != nil {
+		// A call that waits for its client keeps the question for the next round.
 		select {
 		case up.asks <- q:
 		default:
 			q.refuse(jsonrpc.CodeInternal, "too many requests for one call")
 		}
 		return
+	}
+	if x != nil {
+		s.observeAside(x.via.Load(), params)
 	}
 	var who identity
 	stream := Stream(nil)
@@ -129,9 +130,15 @@ func (q *serverRequest) addressee() (*Session, *Exchange, *upcall) {
 	if up == nil {
 		up = q.link.sole()
 	}
+	if up == nil && q.link.conn.fleet.owner {
+		up = q.link.soleParked()
+	}
 	if up != nil {
 		if x := up.client.Load(); x != nil {
 			return x.s, x, up
+		}
+		if p := up.parked.Load(); p != nil {
+			return p.s, nil, up
 		}
 		return nil, nil, nil
 	}
@@ -192,12 +199,15 @@ func (s *Session) ask(ctx context.Context, on Stream, method string, params []by
 	return nil, jsonrpc.NewErrorObject(jsonrpc.CodeInternal, "the client did not answer in time", nil)
 }
 
-// cancelled is the server's word that it takes a request of its own back.
+// cancelled is the server's word that it takes a request of its own back, or ends a stream
+// of notifications.
 func (l *link) cancelled(m *jsonrpc.Message, _ *upcall) {
 	id := jsonrpc.Key(jsonrpc.Get(m.At(m.Params), "requestId"))
-	if n, err := strconv.ParseInt(id, 10, 64); err == nil && l.listens.ended(n) {
-		go l.relisten()
-		return
+	if n, err := strconv.ParseInt(id, 10, 64); err == nil {
+		if up := l.call(n); up != nil && up.method == "subscriptions/listen" {
+			up.fail(errListenEnded)
+			return
+		}
 	}
 	for _, s := range l.audience() {
 		s.mu.Lock()
@@ -369,178 +379,4 @@ func (k *call) inputRequired(m *jsonrpc.Message, round int) (a answer, again boo
 	}
 	k.chain = next
 	return answer{}, true
-}
-
-// maxParked bounds the calls of one principal that wait at once.
-const maxParked = 200
-
-var requestNames = jsonrpc.NewNames("method", "params")
-
-// parked is a call to a legacy server that asked something in its middle, while the
-// modern client that made the call was given the question as a result. It waits for the
-// client's next request.
-type parked struct {
-	up    *upcall
-	s     *Session
-	open  map[string]*serverRequest // by the key that the client was given
-	timer *time.Timer
-}
-
-// park puts a call aside and returns the result that asks the client. The empty answer
-// means that the question was refused and the call goes on.
-func (k *call) park(up *upcall, first *serverRequest) answer {
-	p := &parked{up: up, s: k.x.s, open: map[string]*serverRequest{}}
-	requests := []byte("{}")
-	next := &chain{Approved: k.chain != nil && k.chain.Approved, Counted: true, Limit: k.limitID(), Parked: strings.ToLower(newID())}
-	add := func(q *serverRequest) {
-		params, err := k.c.conn.vet(q.m.Method, q.m.At(q.m.Params))
-		if err != nil || !can(k.x.identity.caps, q.m.Method, params) {
-			q.refuse(jsonrpc.CodeMethodNotFound, "the client does not support "+q.m.Method)
-			return
-		}
-		key := fmt.Sprintf("%s-%d", next.Parked[:6], len(p.open)+1)
-		request := append(jsonrpc.AppendQuote([]byte(`{"method":`), q.m.Method), '}')
-		if params != nil {
-			request = jsonrpc.SetMember(request, "params", params)
-		}
-		requests = jsonrpc.SetMember(requests, key, request)
-		p.open[key] = q
-		next.Asked = append(next.Asked, key)
-	}
-	add(first)
-	for more := true; more; {
-		select {
-		case q := <-up.asks:
-			add(q)
-		default:
-			more = false
-		}
-	}
-	if len(p.open) == 0 {
-		return answer{}
-	}
-	return k.shelve(p, next, requests)
-}
-
-func (k *call) shelve(p *parked, next *chain, requests []byte) answer {
-	state, err := k.seal(next)
-	if err != nil {
-		p.drop("internal error")
-		return k.withhold(err)
-	}
-	if a := k.hold(next.Parked, p); a.raw != nil {
-		return a
-	}
-	return k.x.inputRequiredResult(requests, state)
-}
-
-// hold keeps a call until the client's next request names it.
-func (k *call) hold(id string, p *parked) answer {
-	r := k.x.s.relay
-	p.up.client.Store(nil)
-	p.up.parked.Store(true)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	mine := 0
-	for _, other := range r.parked {
-		if other.s.peer.Principal == p.s.peer.Principal {
-			mine++
-		}
-	}
-	if mine >= maxParked {
-		go p.drop("too many calls wait for input")
-		return k.failure("too many calls wait for their user's input: finish some of them first", nil)
-	}
-	p.timer = time.AfterFunc(stateTTL, func() {
-		if r.takeParked(id) != nil {
-			p.drop("the client did not answer in time")
-		}
-	})
-	r.parked[id] = p
-	return answer{}
-}
-
-// dropParked gives up the calls of a session that wait for a request of its.
-func (r *Relay) dropParked(s *Session) {
-	var gone []*parked
-	r.mu.Lock()
-	for id, p := range r.parked {
-		if p.s == s {
-			delete(r.parked, id)
-			gone = append(gone, p)
-		}
-	}
-	r.mu.Unlock()
-	for _, p := range gone {
-		p.timer.Stop()
-		p.drop("the client is gone")
-	}
-}
-
-func (r *Relay) takeParked(id string) *parked {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	p := r.parked[id]
-	delete(r.parked, id)
-	return p
-}
-
-// drop gives a parked call up.
-func (p *parked) drop(reason string) {
-	for _, q := range p.open {
-		q.refuse(jsonrpc.CodeInternal, reason)
-	}
-	p.up.link.abandon(p.up, reason)
-}
-
-// unpark takes a parked call up again. The client's answers are delivered to the server
-// only when the call was decided and recorded anew, in deliver.
-func (k *call) unpark() answer {
-	k.x.waits()
-	p := k.x.s.relay.takeParked(k.chain.Parked)
-	if p == nil {
-		return k.x.fail(jsonrpc.CodeInvalidParams, "requestState was refused: the call that it belongs to has ended; make the call again without it", nil)
-	}
-	p.timer.Stop()
-	k.chain.parked = p
-	select {
-	case <-p.up.link.gone:
-		return k.failure("server "+k.c.conn.name+" ended while it waited for input", nil)
-	default:
-	}
-	return answer{}
-}
-
-// deliver gives the server the client's answers. What the client left out is asked again:
-// then the call waits again, and the answer says so.
-func (k *call) deliver(p *parked) answer {
-	p.up.parked.Store(false)
-	p.up.client.Store(k.x)
-	given := k.chain.Responses
-	k.x.s.answers(given)
-	for key, value := range jsonrpc.Members(given, jsonrpc.Span{End: len(given)}) {
-		name := jsonrpc.String(given[key.Start:key.End])
-		if q := p.open[name]; q != nil {
-			q.answer(given[value.Start:value.End], nil)
-			delete(p.open, name)
-		}
-	}
-	next := &chain{Approved: k.chain.Approved, Counted: true, Limit: k.limitID(), Parked: k.chain.Parked}
-	requests := []byte("{}")
-	for key, q := range p.open {
-		params, err := k.c.conn.vet(q.m.Method, q.m.At(q.m.Params))
-		if err != nil {
-			q.refuse(jsonrpc.CodeInvalidRequest, err.Error())
-			delete(p.open, key)
-			continue
-		}
-		request := append(jsonrpc.AppendQuote([]byte(`{"method":`), q.m.Method), '}')
-		requests = jsonrpc.SetMember(requests, key, jsonrpc.SetMember(request, "params", params))
-		next.Asked = append(next.Asked, key)
-	}
-	if len(p.open) == 0 {
-		return answer{}
-	}
-	k.chain.parked = nil
-	return k.shelve(p, next, requests)
 }

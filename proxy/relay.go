@@ -18,7 +18,9 @@
 //	catalog.go    the servers' lists; view.go merges, names and filters them
 //	call.go       the call path: checks, decision, approval, record, send, receive
 //	question.go   requests of servers to the client, in both eras
+//	park.go       those of legacy servers to modern clients
 //	subscribe.go  list changes, resource updates, log messages, progress
+//	listen.go     the subscriptions at servers that this takes
 //	tasks.go      tasks of both forms
 //	fleet.go      connections to the servers and their restarts
 //	greet.go      the handshake with a server: its era and what it offers

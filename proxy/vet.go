@@ -75,6 +75,8 @@ func (c *conn) vet(method string, params []byte) ([]byte, error) {
 
 var errNames = errors.New("the server asked in a way that is not to be trusted: a name in its request equals another or a known one but for upper and lower case")
 
+var requestNames = jsonrpc.NewNames("method", "params")
+
 // vetRequests judges the inputRequests object of a server at span. It returns the object
 // as a client with these capabilities is to see it, and the keys of its requests.
 func (c *conn) vetRequests(caps, raw []byte, span jsonrpc.Span) (requests []byte, keys []string, err error) {
