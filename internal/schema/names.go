@@ -2,6 +2,7 @@ package schema
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -187,16 +188,17 @@ func (set *nameSet) item(i int) (seeds []*jsonschema.Schema) {
 // FoldClash finds a name in the arguments that equals a name that the schema
 // declares, or a sibling, only under Unicode case folding: a server that matches
 // names without case, as Go's encoding/json does, would read it as the other.
-// It looks at the top level and at every depth where the schema declares names;
-// the keys of an object whose names the schema leaves open are data. If the
-// arguments cannot be looked at within bounds, it reports a clash of an empty name.
+// It looks at every depth, also where the schema says nothing. Only the keys of
+// an object that the schema describes as a map, with patternProperties or
+// additionalProperties and no name of its own, are data. If the arguments cannot
+// be looked at within bounds, it reports a clash of an empty name.
 func (s *Schema) FoldClash(args []byte) (name string, ok bool) {
 	d := &clashes{tokens: jsontext.NewDecoder(bytes.NewBuffer(args))}
 	if args == nil {
 		return "", false
 	}
 	if s.anything {
-		d.object(nil, 0)
+		d.value(nil, 0)
 		return d.found, d.clash
 	}
 	err := s.use(len(args), func(c *compiled) error {
@@ -237,7 +239,7 @@ func (d *clashes) value(seeds []*jsonschema.Schema, depth int) {
 		return
 	}
 	k := d.tokens.PeekKind()
-	if k != '{' && k != '[' || len(seeds) == 0 && depth > 0 {
+	if k != '{' && k != '[' {
 		if d.tokens.SkipValue() != nil {
 			d.stopped = true
 		}
@@ -246,7 +248,7 @@ func (d *clashes) value(seeds []*jsonschema.Schema, depth int) {
 	var set *nameSet
 	switch len(seeds) {
 	case 0:
-		set = &nameSet{}
+		set = silent
 	case 1:
 		set = d.compiled.nameSet(seeds[0])
 	default:
@@ -258,7 +260,7 @@ func (d *clashes) value(seeds []*jsonschema.Schema, depth int) {
 	}
 	d.read()
 	for i := 0; !d.stopped && d.tokens.PeekKind() != ']'; i++ {
-		d.compiled.meter.charge(len(set.schemas))
+		d.charge(set)
 		d.value(set.item(i), depth+1)
 	}
 	if !d.stopped {
@@ -266,12 +268,23 @@ func (d *clashes) value(seeds []*jsonschema.Schema, depth int) {
 	}
 }
 
-// object reads an object; set is nil where there is no schema.
-func (d *clashes) object(set *nameSet, depth int) {
-	if d.read().Kind() != '{' {
-		d.stopped = true
+// silent is the set of a place that no schema speaks of.
+var silent = &nameSet{}
+
+func (d *clashes) charge(set *nameSet) {
+	if d.compiled != nil {
+		d.compiled.meter.charge(len(set.schemas))
 	}
-	named := depth == 0 || len(set.declared) > 0
+}
+
+// isMap reports whether names are data.
+func (set *nameSet) isMap() bool {
+	return len(set.declared) == 0 && (set.open || slices.ContainsFunc(set.schemas, func(s *jsonschema.Schema) bool { return len(s.PatternProperties) > 0 }))
+}
+
+func (d *clashes) object(set *nameSet, depth int) {
+	d.read()
+	named := depth == 0 || !set.isMap()
 	siblings := map[string]bool{}
 	for !d.stopped && d.tokens.PeekKind() != '}' {
 		name := d.read().String()
@@ -280,17 +293,13 @@ func (d *clashes) object(set *nameSet, depth int) {
 		}
 		if named {
 			folded := foldCase(name)
-			if siblings[folded] || set != nil && set.folded[folded] && !set.declared[name] {
+			if siblings[folded] || set.folded[folded] && !set.declared[name] {
 				d.report(name)
 				return
 			}
 			siblings[folded] = true
 		}
-		if set == nil {
-			d.stopped = d.tokens.SkipValue() != nil
-			continue
-		}
-		d.compiled.meter.charge(len(set.schemas))
+		d.charge(set)
 		d.value(set.property(name), depth+1)
 	}
 	if !d.stopped {

@@ -84,14 +84,20 @@ func newPlan() *plan {
 }
 
 var (
-	anyPlan    = newAnyPlan(false)   // of the schema true, which declares no name
-	freePlan   = newAnyPlan(true)    // where there is no schema
+	anyPlan    = newAnyPlan()        // of the schema true, which declares no name
+	freePlan   = newFreePlan()       // where there is no schema
 	opaquePlan = &plan{opaque: true} // knows nothing
 )
 
-func newAnyPlan(open bool) *plan {
+func newAnyPlan() *plan {
 	p := newPlan()
-	p.additional, p.items, p.open = p, p, open
+	p.additional, p.items = p, p
+	return p
+}
+
+func newFreePlan() *plan {
+	p := newPlan()
+	p.additional, p.items, p.open = anyPlan, anyPlan, true
 	return p
 }
 
@@ -521,7 +527,7 @@ func (w *walk) object(p *plan, at jsonrpc.Span, depth int) bool {
 			if next == nil || depth == 0 && w.names && !w.open && !p.open {
 				return false
 			}
-			if w.names && (depth == 0 || len(p.names) > 0) {
+			if w.names && (depth == 0 || len(p.names) > 0 || !p.open) {
 				if len(others) == maxSiblings || p.clashes(name, others) {
 					return false
 				}

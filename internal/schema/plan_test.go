@@ -67,7 +67,7 @@ func TestPlanKnows(t *testing.T) {
 		{tool, `{"path":"/a"}`, false, true},
 		{tool, ` {"path" : "/a" , "n" : 8 } `, false, true},
 		{tool, `{"path":"/äöüäöüäö","n":1,"x":1.5,"mode":"b","kind":"k","tag":null,"list":["a","\n"],"flag":true}`, false, true},
-		{tool, `{"path":"/a","map":{"A":1,"a":2},"any":{"b":[{"c":[null,"\"",-1.5]}],"B":1},"flag":null,"tag":"t"}`, false, true},
+		{tool, `{"path":"/a","map":{"A":1,"a":2},"any":{"b":[{"c":[null,"\"",-1.5]}],"d":1},"flag":null,"tag":"t"}`, false, true},
 		{tool, `{"path":"/a","deep":{"a":{"b":1,"c":2},"z":1}}`, false, true},
 		{tool, `{"path":"/a","deep":{"a":5}}`, false, true},
 		{tool, `{"path":"/a","extra":1}`, false, false},
@@ -80,7 +80,8 @@ func TestPlanKnows(t *testing.T) {
 		{`{"type":"object","properties":{"a":{}}}`, `{"a":1,"b":1}`, false, false},
 		{`{"type":"object","properties":{"a":{}},"additionalProperties":true}`, `{"a":1,"b":1}`, false, true},
 		{`{"$schema":"http://json-schema.org/draft-07/schema#","type":"object","properties":{"a":{"type":"array","items":{"type":"number","minimum":0}}}}`, `{"a":[1,2]}`, false, true},
-		{``, `{"a":{"B":1,"b":1}}`, false, true},
+		{``, `{"a":{"B":1,"c":1}}`, false, true},
+		{``, `{"a":{"B":1,"b":1}}`, false, false},
 		{``, `{"a":1,"A":1}`, false, false},
 		{`{"$ref":"#"}`, `{}`, false, false},
 	} {

@@ -266,7 +266,14 @@ func TestFoldClash(t *testing.T) {
 		clash              bool
 	}{
 		{``, `{"a":1,"A":2}`, "A", true},
-		{``, `{"a":{"b":1,"B":2}}`, "", false},
+		{``, `{"a":{"b":1,"B":2}}`, "B", true},
+		{``, `[{"a":[{"b":1,"B":2}]}]`, "B", true},
+		{nested, `{"other":{"a":{"name":1,"Name":2}}}`, "Name", true},
+		{nested, `{"name":{"a":[{"b":1},{"b":1,"B":2}]}}`, "B", true},
+		{nested, `{"env":{"A":{"x":{"y":1,"Y":2}}}}`, "Y", true},
+		{`{"properties":{"m":{"patternProperties":{"^[a-z]":true}}}}`, `{"m":{"a":1,"A":{"b":1}}}`, "", false},
+		{`{"properties":{"m":{"type":"object","additionalProperties":true}}}`, `{"m":{"a":1,"A":2}}`, "", false},
+		{`{"properties":{"m":{"type":"object"}}}`, `{"m":{"a":1,"A":2}}`, "A", true},
 		{nested, `{"name":1,"user":{"id":1},"list":[{"id":1}],"env":{"A":{"id":1},"a":{"id":2}}}`, "", false},
 		{nested, `{"Name":1}`, "Name", true},
 		{nested, `{"other":1,"OTHER":2}`, "OTHER", true},
