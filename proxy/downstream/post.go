@@ -100,14 +100,11 @@ func (h *HTTP) readMessage(r *http.Request) (*jsonrpc.Message, *refusal) {
 		f.header = http.Header{"Connection": {"close"}}
 		return nil, f
 	}
-	m, err := jsonrpc.Parse(body, jsonrpc.Limits{MaxBytes: h.o.MaxRequest})
-	var bad *jsonrpc.ParseError
-	if errors.As(err, &bad) {
+	m, bad := parseMessage(body, h.o.MaxRequest)
+	if bad != nil {
 		f := refuse(http.StatusBadRequest, bad.Code, "%s", bad.Reason)
 		f.id = bad.ID
 		return nil, f
-	} else if err != nil {
-		return nil, refuse(http.StatusBadRequest, jsonrpc.CodeParse, "%s", err)
 	}
 	return m, nil
 }

@@ -187,9 +187,10 @@ func (c *stdio) read() {
 		if len(bytes.TrimSpace(line)) == 0 {
 			continue
 		}
-		m, err := jsonrpc.Parse(line, jsonrpc.Limits{MaxBytes: c.o.MaxMessage})
-		if err != nil {
-			c.malformed(err)
+		m, bad := parseMessage(line, c.o.MaxMessage)
+		if bad != nil {
+			c.o.Log.Warn().Str("session", c.s.ID()).Msg("message of the client refused: " + bad.Reason)
+			c.Send(proxy.Outgoing{Raw: jsonrpc.NewError(bad.ID, bad.Code, bad.Reason, nil)})
 			continue
 		}
 		if m.Kind == jsonrpc.Request {
@@ -264,16 +265,6 @@ func (c *stdio) enter() error {
 	case <-timer.C:
 		return fmt.Errorf("%d requests are under way: wait for some to end", cap(c.slots))
 	}
-}
-
-func (c *stdio) malformed(err error) {
-	code, id := jsonrpc.CodeParse, []byte(nil)
-	var parse *jsonrpc.ParseError
-	if errors.As(err, &parse) {
-		code, id = parse.Code, parse.ID
-	}
-	c.o.Log.Warn().Str("session", c.s.ID()).Msg("message of the client refused: " + err.Error())
-	c.Send(proxy.Outgoing{Raw: jsonrpc.NewError(id, code, err.Error(), nil)})
 }
 
 // smallWrite is up to how many bytes a message is copied to get its newline. That costs

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/iotest"
 	"time"
+
+	"github.com/mcpfirewall/mcpfirewall/internal/jsonrpc"
 )
 
 // readEvents returns what a reader makes of the stream, one line for each event.
@@ -267,7 +269,7 @@ func FuzzRecoverID(f *testing.F) {
 	f.Add([]byte(`{"jsonrpc":"2.0","id":12,"result":{"id":3}}`))
 	f.Add([]byte(`{"result":{"id":3,"x":"\"id\":4}"},"id":"a\"b"}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if id := recoverID(head(b), tail(b)); id != nil && !bytes.Contains(b, id) {
+		if id := jsonrpc.RecoverID(head(b), tail(b)); id != nil && !bytes.Contains(b, id) {
 			t.Fatalf("%q: id %q", b, id)
 		}
 	})
@@ -291,7 +293,7 @@ func TestRecoverID(t *testing.T) {
 	}
 	for _, test := range tests {
 		b := []byte(test.in)
-		if got := string(recoverID(head(b), tail(b))); got != test.want {
+		if got := string(jsonrpc.RecoverID(head(b), tail(b))); got != test.want {
 			t.Errorf("%.60q: %q, want %q", test.in, got, test.want)
 		}
 	}
