@@ -43,11 +43,11 @@ type call struct {
 func (x *Exchange) callTool() answer {
 	name, ok := x.text("name")
 	if !ok {
-		return x.fail(jsonrpc.CodeInvalidParams, "name is missing or not a string", nil)
+		return x.refuse(jsonrpc.CodeInvalidParams, paramsRule, "name is missing or not a string")
 	}
 	args := x.m.At(x.param("arguments"))
 	if len(args) > 0 && args[0] != '{' {
-		return x.fail(jsonrpc.CodeInvalidParams, "arguments is not an object", nil)
+		return x.refuse(jsonrpc.CodeInvalidParams, paramsRule, "arguments is not an object")
 	}
 	return x.through(args, name, func(v *view) *capability { return v.tools[name] },
 		jsonrpc.CodeInvalidParams, "Unknown tool: "+bounded(name))
@@ -56,7 +56,7 @@ func (x *Exchange) callTool() answer {
 func (x *Exchange) getPrompt() answer {
 	name, ok := x.text("name")
 	if !ok {
-		return x.fail(jsonrpc.CodeInvalidParams, "name is missing or not a string", nil)
+		return x.refuse(jsonrpc.CodeInvalidParams, paramsRule, "name is missing or not a string")
 	}
 	return x.through(x.m.At(x.param("arguments")), name, func(v *view) *capability { return v.prompts[name] },
 		jsonrpc.CodeInvalidParams, "Unknown prompt: "+bounded(name))
@@ -65,7 +65,7 @@ func (x *Exchange) getPrompt() answer {
 func (x *Exchange) readResource() answer {
 	uri, ok := x.text("uri")
 	if !ok {
-		return x.fail(jsonrpc.CodeInvalidParams, "uri is missing or not a string", nil)
+		return x.refuse(jsonrpc.CodeInvalidParams, paramsRule, "uri is missing or not a string")
 	}
 	code := jsonrpc.CodeResourceNotFound
 	if x.modern {
@@ -79,13 +79,13 @@ func (x *Exchange) complete() answer {
 	ref := x.param("ref")
 	for _, member := range []string{"ref", "argument", "context"} {
 		if refNames.Clash(x.m.Raw, x.param(member)) != "" {
-			return x.fail(jsonrpc.CodeInvalidParams, "a name in the params equals another or a known one but for upper and lower case", nil)
+			return x.refuse(jsonrpc.CodeInvalidParams, paramsRule, "a name in the params equals another or a known one but for upper and lower case")
 		}
 	}
 	name, isPrompt := jsonrpc.GetString(x.m.At(ref), "name")
 	uri, isTemplate := jsonrpc.GetString(x.m.At(ref), "uri")
 	if isPrompt == isTemplate {
-		return x.fail(jsonrpc.CodeInvalidParams, "ref names neither one prompt nor one resource template", nil)
+		return x.refuse(jsonrpc.CodeInvalidParams, paramsRule, "ref names neither one prompt nor one resource template")
 	}
 	find := func(v *view) *capability { return v.prompts[name] }
 	if isTemplate {

@@ -152,10 +152,10 @@ func (x *Exchange) do() answer {
 		if slices.Contains(x.s.relay.current.Load().cfg.Methods.Allow, x.m.Method) {
 			return x.passUnknown()
 		}
-		return x.fail(jsonrpc.CodeMethodNotFound, fmt.Sprintf("Method not found: the firewall knows no request %q of a client; methods.allow in its configuration can let it pass", bounded(x.m.Method)), nil)
+		return x.refuse(jsonrpc.CodeMethodNotFound, methodRule, fmt.Sprintf("Method not found: the firewall knows no request %q of a client; methods.allow in its configuration can let it pass", bounded(x.m.Method)))
 	}
 	if known := clash(x.row, x.m); known != "" {
-		return x.fail(jsonrpc.CodeInvalidParams, "a name in the params equals another or a known one but for upper and lower case, which servers read differently: spell each name as the specification does", nil)
+		return x.refuse(jsonrpc.CodeInvalidParams, paramsRule, "a name in the params equals another or a known one but for upper and lower case, which servers read differently: spell each name as the specification does")
 	}
 	x.index()
 	if a := x.era(); a.raw != nil {

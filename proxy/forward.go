@@ -55,14 +55,11 @@ func (x *Exchange) metaEdit(l *link, token []byte) (jsonrpc.Edit, bool) {
 		if len(obj) == 0 {
 			return jsonrpc.Edit{}, false
 		}
-		if clean := dropOwn(obj); len(clean) == len(obj) {
-			return jsonrpc.Edit{Span: x.token, New: token}, x.token.Present()
-		}
+		return jsonrpc.Edit{Span: x.token, New: token}, x.token.Present()
 	}
 	if len(obj) == 0 {
 		obj = []byte("{}")
 	}
-	obj = dropOwn(obj)
 	if x.token.Present() {
 		obj = jsonrpc.SetMember(obj, "progressToken", token)
 	}

@@ -188,7 +188,7 @@ func (k *call) unpark() answer {
 	k.x.waits()
 	p := k.x.s.relay.takeParked(k.chain.Parked)
 	if p == nil {
-		return k.x.fail(jsonrpc.CodeInvalidParams, "requestState was refused: the call that it belongs to has ended; make the call again without it", nil)
+		return k.reject(jsonrpc.CodeInvalidParams, stateRule, "requestState was refused: the call that it belongs to has ended; make the call again without it")
 	}
 	p.timer.Stop()
 	k.chain.parked = p

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/mcpfirewall/mcpfirewall/internal/audit"
 	"github.com/mcpfirewall/mcpfirewall/internal/jsonrpc"
 	"github.com/mcpfirewall/mcpfirewall/rules"
 )
@@ -53,6 +54,56 @@ func (k *call) invalid(err error) answer {
 	return k.refuse(rules.Deny, "schema", err.Error())
 }
 
+// newRefusal is the record of a message of the client's that is not let pass.
+func (s *Session) newRefusal(m *jsonrpc.Message) audit.Record {
+	return audit.Record{ID: s.relay.audit.NewID(), Event: "refusal", Session: s.id, Principal: s.peer.Principal, Client: s.clientName(),
+		Method: bounded(s.relay.redact.Text(m.Method)), BytesIn: len(m.Raw)}
+}
+
+// refuses writes the record of a refusal.
+func (r *Relay) refuses(rec *audit.Record, rule, reason string) error {
+	rec.Action, rec.Rule, rec.Reason = rules.Deny.String(), rule, r.redact.Text(reason)
+	return r.records(rec)
+}
+
+// drops records that a notification or an answer of the client's is not passed on.
+func (s *Session) drops(m *jsonrpc.Message, rule, reason string) {
+	s.relay.log.Warn().Str("session", s.id).Str("reason", reason).Msg(m.Kind.String() + " of the client dropped")
+	rec := s.newRefusal(m)
+	if err := s.relay.refuses(&rec, rule, reason); err != nil {
+		s.relay.log.Error().Err(err).Msg("audit record not written")
+	}
+}
+
+// Rules that name what the firewall itself refuses.
+const (
+	methodRule = "method" // the method is not one that may pass
+	paramsRule = "params" // the params are not what the specification says
+	stateRule  = "state"  // a cursor, requestState or answer is not one that is outstanding
+)
+
+// refuse refuses a request with an error, and records that.
+func (x *Exchange) refuse(code int, rule, message string) answer {
+	return x.turnedAway(x.s.newRefusal(x.m), code, rule, message, "")
+}
+
+// reject is refuse for a call.
+func (k *call) reject(code int, rule, message string) answer {
+	rec := k.newRecord("refusal")
+	rec.Arguments, rec.BytesIn = k.shown, len(k.x.m.Raw)
+	return k.x.turnedAway(rec, code, rule, message, "")
+}
+
+// turnedAway writes the record and words the error; more are further members of its data.
+func (x *Exchange) turnedAway(rec audit.Record, code int, rule, message, more string) answer {
+	if err := x.s.relay.refuses(&rec, rule, message); err != nil {
+		x.s.relay.log.Error().Err(err).Msg("audit record not written")
+		return x.fail(jsonrpc.CodeInternal, "the request was refused, and the record of that could not be written. See the firewall's log", nil)
+	}
+	data := append([]byte(`{"`+metaDecision+`":`), decision(rules.Deny, rule, rec.ID)...)
+	return x.fail(code, message, append(append(data, more...), '}'))
+}
+
 // turnAway answers for a capability that the session cannot see.
 func (k *call) turnAway(code int, message string) answer {
 	if late := k.x.s.fleet.starting(); late != "" {
@@ -60,17 +111,15 @@ func (k *call) turnAway(code int, message string) answer {
 	} else if reason := k.x.s.fleet.down(k.target); reason != "" {
 		message += " (" + reason + ")"
 	}
-	rec := k.newRecord("refusal")
-	rec.Action, rec.Rule, rec.Reason = rules.Deny.String(), "unknown", k.x.s.relay.redact.Text(message)
-	if err := k.x.s.relay.audit.Write(&rec); err != nil {
-		return k.withhold(err)
+	return k.x.turnedAway(k.newRecord("refusal"), code, "unknown", message, k.x.uriMember())
+}
+
+// uriMember names the resource that a request is about, for the data of an error.
+func (x *Exchange) uriMember() string {
+	if uri := x.m.At(x.param("uri")); len(uri) > 0 {
+		return `,"uri":` + string(uri)
 	}
-	data := append(append([]byte(`{"`+metaDecision+`":`), decision(rules.Deny, "unknown", k.record)...), '}')
-	if k.x.m.Method == "resources/read" {
-		uri := k.x.m.At(k.x.param("uri"))
-		data = append(append(append(data[:len(data)-1], `,"uri":`...), uri...), '}')
-	}
-	return k.x.fail(code, message, data)
+	return ""
 }
 
 func decision(action rules.Action, rule, record string) []byte {
@@ -112,10 +161,10 @@ func (x *Exchange) passUnknown() answer {
 	x.s.gather(x.ctx)
 	links := x.s.fleet.links()
 	if jsonrpc.NewNames().Clash(x.m.Raw, x.m.Params) != "" {
-		return x.fail(jsonrpc.CodeInvalidParams, "a name in the params equals another but for upper and lower case", nil)
+		return x.refuse(jsonrpc.CodeInvalidParams, paramsRule, "a name in the params equals another but for upper and lower case")
 	}
 	if len(links) != 1 || len(x.s.fleet.all()) != 1 {
-		return x.fail(jsonrpc.CodeInternal, "a method outside the specification can only be passed on where exactly one server is connected", nil)
+		return x.refuse(jsonrpc.CodeInternal, methodRule, "a method outside the specification can only be passed on where exactly one server is connected")
 	}
 	c := &capability{conn: links[0].conn, name: x.m.Method, called: x.m.Method, exposed: x.m.Method, kind: rules.Prompt,
 		entry: x.s.relay.current.Load().policy.Bind(rules.Capability{Kind: rules.Prompt, Server: links[0].conn.name, Name: x.m.Method})}

@@ -173,7 +173,7 @@ func (r *Relay) dropHeld(s *Session) {
 func (k *call) release(id string) answer {
 	h := k.x.s.relay.takeHeld(id)
 	if h == nil {
-		return k.x.fail(jsonrpc.CodeInvalidParams, "requestState was refused: the result that it belongs to is gone; make the call again without it", nil)
+		return k.reject(jsonrpc.CodeInvalidParams, stateRule, "requestState was refused: the result that it belongs to is gone; make the call again without it")
 	}
 	h.timer.Stop()
 	if err := k.validate(); err != nil {

@@ -189,7 +189,7 @@ func (s *Session) Begin(ctx context.Context, m *jsonrpc.Message, on Stream) *Exc
 		}
 		x := &Exchange{s: s, m: m, on: on, key: m.IDKey()}
 		x.ctx, x.stop = context.WithCancelCause(ctx)
-		x.refused = x.fail(jsonrpc.CodeInternal, "the request was refused because it could not be checked for secrets", nil)
+		x.refused = x.refuse(jsonrpc.CodeInternal, redactRule, "the request was refused because it could not be checked for secrets")
 		return x
 	}
 	m = clean
@@ -233,12 +233,12 @@ func (s *Session) notification(m *jsonrpc.Message) {
 	switch {
 	case row != nil && row.notice != nil:
 		if known := clash(row, m); known != "" {
-			s.relay.log.Warn().Str("session", s.id).Str("method", m.Method).Msg("notification refused: a name equals a known one but for upper and lower case")
+			s.drops(m, paramsRule, "a name in it equals another or a known one but for upper and lower case")
 			return
 		}
 		row.notice(s, m)
 	default:
-		s.relay.log.Warn().Str("session", s.id).Msg("notification of an unknown method dropped")
+		s.drops(m, methodRule, "the firewall knows no such notification of a client")
 	}
 }
 
@@ -249,7 +249,7 @@ func (s *Session) response(m *jsonrpc.Message) {
 	delete(s.questions, m.IDKey())
 	s.mu.Unlock()
 	if q == nil {
-		s.relay.log.Warn().Str("session", s.id).Msg("answer refused: no such question is outstanding")
+		s.drops(m, stateRule, "no such question is outstanding")
 		return
 	}
 	if m.Kind == jsonrpc.Failure {

@@ -72,22 +72,25 @@ func (k *call) open() answer {
 	responses := x.param("inputResponses")
 	if !x.param("requestState").Present() {
 		if responses.Present() {
-			return x.fail(jsonrpc.CodeInvalidParams, "inputResponses without the requestState that came with the questions", nil)
+			return k.reject(jsonrpc.CodeInvalidParams, stateRule, "inputResponses without the requestState that came with the questions")
 		}
 		return answer{}
 	}
 	if !ok || !x.modern {
-		return x.fail(jsonrpc.CodeInvalidParams, "requestState is not a string, or the protocol version has none", nil)
+		return k.reject(jsonrpc.CodeInvalidParams, stateRule, "requestState is not a string, or the protocol version has none")
 	}
-	payload, err := x.s.relay.box.OpenOnce("state", k.binding(), state)
+	unusable := func(err error) answer {
+		return k.reject(jsonrpc.CodeInvalidParams, stateRule, "requestState was refused: "+err.Error()+"; make the call again without it")
+	}
+	box, binding := x.s.relay.box, k.binding()
+	payload, err := box.Open("state", binding, state)
 	if err != nil {
-		return x.fail(jsonrpc.CodeInvalidParams, "requestState was refused: "+err.Error()+"; make the call again without it", nil)
+		return unusable(err)
 	}
-	k.chain = &chain{}
-	if err := json.Unmarshal(payload, k.chain); err != nil {
+	c := &chain{}
+	if err := json.Unmarshal(payload, c); err != nil {
 		return x.failErr(fmt.Errorf("reading a request state: %w", err))
 	}
-	c := k.chain
 	asked := map[string]bool{}
 	for _, key := range c.Asked {
 		asked[key] = true
@@ -100,9 +103,14 @@ func (k *call) open() answer {
 		case asked[key]:
 			c.Responses = jsonrpc.SetMember(c.Responses, key, x.m.At(value))
 		default:
-			return x.fail(jsonrpc.CodeInvalidParams, "inputResponses holds an answer to a question that is not outstanding", nil)
+			return k.reject(jsonrpc.CodeInvalidParams, stateRule, "inputResponses holds an answer to a question that is not outstanding")
 		}
 	}
+	// Only now, so that a slip in the answers does not cost the call that waits for them.
+	if _, err := box.OpenOnce("state", binding, state); err != nil {
+		return unusable(err)
+	}
+	k.chain = c
 	if c.Parked != "" {
 		if a := k.unpark(); a.raw != nil {
 			return a

@@ -39,7 +39,7 @@ func (x *Exchange) listen() answer {
 	ls := &listener{x: x, lists: map[string]bool{}, resources: map[string]*conn{}, tasks: map[string]taskRef{}, end: make(chan struct{})}
 	filter := x.m.At(x.param("notifications"))
 	if len(filter) == 0 || filter[0] != '{' {
-		return x.fail(jsonrpc.CodeInvalidParams, "notifications is missing or not an object", nil)
+		return x.refuse(jsonrpc.CodeInvalidParams, paramsRule, "notifications is missing or not an object")
 	}
 	if len(jsonrpc.Get(filter, "resourceSubscriptions")) > 0 {
 		s.gather(x.ctx) // a server that is still starting may be the one that has the resource
@@ -182,12 +182,12 @@ func (x *Exchange) watch(on bool) answer {
 	s := x.s
 	uri, ok := x.text("uri")
 	if !ok {
-		return x.fail(jsonrpc.CodeInvalidParams, "uri is missing or not a string", nil)
+		return x.refuse(jsonrpc.CodeInvalidParams, paramsRule, "uri is missing or not a string")
 	}
 	s.gather(x.ctx)
 	c := s.fleet.resource(s.fleet.view(), uri)
 	if c == nil {
-		return x.fail(jsonrpc.CodeResourceNotFound, "Resource not found", append(append([]byte(`{"uri":`), jsonrpc.Quote(uri)...), '}'))
+		return x.turnedAway(s.newRefusal(x.m), jsonrpc.CodeResourceNotFound, "unknown", "Resource not found", x.uriMember())
 	}
 	l, err := c.conn.live(x.ctx)
 	if err != nil {
@@ -280,7 +280,7 @@ func (l *link) withoutSubscription(m *jsonrpc.Message) []byte {
 func (x *Exchange) setLevel() answer {
 	level, ok := x.text("level")
 	if _, known := levels[level]; !ok || !known {
-		return x.fail(jsonrpc.CodeInvalidParams, "level is none of the log levels of RFC 5424", nil)
+		return x.refuse(jsonrpc.CodeInvalidParams, paramsRule, "level is none of the log levels of RFC 5424")
 	}
 	x.s.mu.Lock()
 	x.s.level = level
@@ -291,7 +291,7 @@ func (x *Exchange) setLevel() answer {
 	f.mu.Unlock()
 	for _, l := range f.links() {
 		if !l.modern && !l.conn.fleet.shared && l.has("logging") {
-			if _, err := l.request("logging/setLevel", x.m.At(x.m.Params)); err != nil {
+			if _, err := l.request("logging/setLevel", append(jsonrpc.AppendQuote([]byte(`{"level":`), level), '}')); err != nil {
 				x.s.relay.log.Warn().Err(err).Msg("log level not set")
 			}
 		}

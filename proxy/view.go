@@ -286,16 +286,16 @@ func (x *Exchange) list(k listKind) answer {
 	if cursor := x.param("cursor"); cursor.Present() {
 		text, ok := x.text("cursor")
 		if !ok {
-			return x.fail(jsonrpc.CodeInvalidParams, "cursor is not a string", nil)
+			return x.refuse(jsonrpc.CodeInvalidParams, paramsRule, "cursor is not a string")
 		}
 		if text != "" {
 			payload, err := s.relay.box.Open("cursor", binding, text)
 			if err != nil {
-				return x.fail(jsonrpc.CodeInvalidParams, "Invalid cursor: "+err.Error(), nil)
+				return x.refuse(jsonrpc.CodeInvalidParams, stateRule, "Invalid cursor: "+err.Error())
 			}
 			at = resume(items, v, payload)
 			if at < 0 {
-				return x.fail(jsonrpc.CodeInvalidParams, "Invalid cursor: the list has changed meanwhile, start again without a cursor", nil)
+				return x.refuse(jsonrpc.CodeInvalidParams, stateRule, "Invalid cursor: the list has changed meanwhile, start again without a cursor")
 			}
 		}
 	}
