@@ -53,15 +53,6 @@ func (x *Exchange) callTool() answer {
 		jsonrpc.CodeInvalidParams, "Unknown tool: "+bounded(name))
 }
 
-func (x *Exchange) getPrompt() answer {
-	name, ok := x.text("name")
-	if !ok {
-		return x.refuse(jsonrpc.CodeInvalidParams, paramsRule, "name is missing or not a string")
-	}
-	return x.through(x.m.At(x.param("arguments")), name, func(v *view) *capability { return v.prompts[name] },
-		jsonrpc.CodeInvalidParams, "Unknown prompt: "+bounded(name))
-}
-
 func (x *Exchange) readResource() answer {
 	uri, ok := x.text("uri")
 	if !ok {
@@ -213,18 +204,23 @@ func (k *call) find() error {
 
 // validate checks the arguments against the schema that the agent saw.
 func (k *call) validate() error {
+	var err error
 	if k.c.kind != rules.Tool {
-		_, _, err := k.unmask()
+		if k.x.m.Method == "prompts/get" {
+			if err = k.c.checkPrompt(k.args); err != nil {
+				return err
+			}
+		}
+		_, k.asks, err = k.unmask()
 		return err
 	}
 	if k.x.param("task").Present() && k.c.judged() {
 		return errors.New("results of this tool are judged before they are passed on, so it cannot run as a task: call it without one")
 	}
-	given, asks, err := k.unmask()
-	if err != nil {
+	var given []byte
+	if given, k.asks, err = k.unmask(); err != nil {
 		return err
 	}
-	k.asks = asks
 	if k.sent = given; k.c.narrow == nil {
 		if err := k.c.forges(k.sent); err != nil {
 			return err

@@ -72,7 +72,10 @@ func (x *Exchange) wasCancelled() bool {
 // gone says, for the server, why the client no longer waits.
 func (x *Exchange) gone() string {
 	if c, ok := context.Cause(x.ctx).(*cancelError); ok {
-		return c.reason
+		if via := x.via.Load(); c.reason == "" || via != nil && x.s.mayLeave(jsonrpc.Quote(c.reason), via.title()) {
+			return c.reason
+		}
+		return c.Error()
 	}
 	return "the client is gone"
 }

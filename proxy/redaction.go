@@ -172,49 +172,99 @@ func withheld(err error) error {
 }
 
 // A refusedArgument says why arguments may not go to a tool as they are.
-type refusedArgument struct {
-	action rules.Action
-	reason string
-}
+type refusedArgument struct{ reason string }
 
 func (e *refusedArgument) Error() string { return e.reason }
+
+var (
+	errUnlooked = &refusedArgument{"the arguments could not be looked at for secrets and personal data: make them shorter"}
+	errToken    = &refusedArgument{"a stand-in such as <email:…> can only be passed to tools, as a whole argument"}
+)
+
+// title names the capability as patterns over server.tool do.
+func (c *capability) title() string { return c.conn.name + "." + c.called }
+
+// beside returns what the request says beside a tool's arguments, less what the firewall
+// replaces and what a person answered.
+func (k *call) beside() []byte {
+	x := k.x
+	rest := jsonrpc.DropMembers(x.m.At(x.m.Params), func(n string) bool {
+		return n == "arguments" && k.c.kind == rules.Tool || n == "requestState" || n == "inputResponses" || n == "_meta"
+	})
+	if !x.meta.Present() {
+		return rest
+	}
+	return jsonrpc.SetMember(rest, "_meta", jsonrpc.DropMembers(x.m.At(x.meta), func(n string) bool {
+		return n == "progressToken" || n == metaVersion || n == metaClientInfo || n == metaClientCaps || n == metaLogLevel
+	}))
+}
+
+// checkBeside holds what the request says beside a tool's arguments against what must not leave.
+// It is sent as it is or not at all: nothing is masked in it. asks says that a person has
+// to agree to what was found.
+func (k *call) checkBeside(tool string) (asks string, err error) {
+	r, params := k.x.s.relay.redact, k.x.m.At(k.x.m.Params)
+	looks, tokens := r.LooksAt(tool), k.x.s.tokens != nil && redact.HoldsToken(params)
+	if len(params) == 0 || !looks && !tokens {
+		return "", nil
+	}
+	rest := k.beside()
+	if tokens && redact.HoldsToken(rest) {
+		return "", errToken
+	}
+	checked, err := r.Arguments(rest, tool)
+	switch {
+	case err != nil:
+		return "", errUnlooked
+	case checked.Verdict == redact.Deny, checked.Verdict == redact.MaskFinds:
+		if k.c.kind != rules.Tool { // for the record
+			k.shown = checked.Text
+		}
+		return "", &refusedArgument{"the request holds " + types(checked.Finds) + ", which must not go to this server there. Leave it out."}
+	case checked.Verdict == redact.Ask:
+		asks = "The request holds " + types(checked.Finds) + "."
+	}
+	return asks, nil
+}
+
+// mayLeave reports whether JSON that a client chose may go to a server outside a call.
+func (s *Session) mayLeave(raw []byte, tool string) bool {
+	checked, err := s.relay.redact.Arguments(raw, tool)
+	return err == nil && checked.Verdict == redact.AllowValues && !(s.tokens != nil && redact.HoldsToken(raw))
+}
 
 // unmask makes the arguments for the server of those that the agent gave: what must not
 // leave is masked, and real values are put back for tokens. asks says that a person has to
 // agree to what was found.
 func (k *call) unmask() (args []byte, asks string, err error) {
-	s := k.x.s
+	s, tool := k.x.s, k.c.title()
 	k.restored = false
-	if k.c.kind != rules.Tool || len(k.args) == 0 {
-		if s.tokens != nil && redact.HoldsToken(k.shown) {
-			return nil, "", &refusedArgument{rules.Deny, "a stand-in such as <email:…> can only be passed to tools, as a whole argument"}
-		}
-		return k.args, "", nil
+	if asks, err = k.checkBeside(tool); err != nil || k.c.kind != rules.Tool || len(k.args) == 0 {
+		return k.args, asks, err
 	}
-	tool := k.c.conn.name + "." + k.c.called
 	checked, err := s.relay.redact.Arguments(k.args, tool)
 	if err != nil {
-		return nil, "", &refusedArgument{rules.Deny, "the arguments could not be looked at for secrets and personal data: make them shorter"}
+		return nil, "", errUnlooked
 	}
 	switch checked.Verdict {
 	case redact.Deny:
 		k.shown = checked.Text // for the record
-		return nil, "", &refusedArgument{rules.Deny, "the arguments hold " + types(checked.Finds) + ", which must not go to this tool. Leave it out."}
+		return nil, "", &refusedArgument{"the arguments hold " + types(checked.Finds) + ", which must not go to this tool. Leave it out."}
 	case redact.Ask:
 		asks = "The arguments hold " + types(checked.Finds) + "."
 	}
 	args, restored, err := s.relay.redact.Restore(checked.Text, tool, s.tokens)
 	if err != nil {
-		return nil, "", &refusedArgument{rules.Deny, err.Error()}
+		return nil, "", &refusedArgument{err.Error()}
 	}
 	if k.restored = len(restored) > 0; k.restored {
 		// What goes to the tool is the value, so it is held against the same.
 		held, err := s.relay.redact.Arguments(args, tool)
 		switch {
 		case err != nil:
-			return nil, "", &refusedArgument{rules.Deny, "the arguments could not be looked at for secrets and personal data: make them shorter"}
+			return nil, "", errUnlooked
 		case held.Verdict == redact.Deny:
-			return nil, "", &refusedArgument{rules.Deny, "a stand-in in the arguments is for " + types(held.Finds) + ", which must not go to this tool. Leave it out."}
+			return nil, "", &refusedArgument{"a stand-in in the arguments is for " + types(held.Finds) + ", which must not go to this tool. Leave it out."}
 		case held.Verdict == redact.Ask:
 			asks = "The arguments hold " + types(held.Finds) + "."
 		}

@@ -47,11 +47,14 @@ const redactRule = "redact"
 
 // invalid refuses arguments.
 func (k *call) invalid(err error) answer {
-	var refused *refusedArgument
-	if errors.As(err, &refused) {
-		return k.refuse(refused.action, redactRule, refused.reason)
+	rule := "schema"
+	if refused := (*refusedArgument)(nil); errors.As(err, &refused) {
+		rule = redactRule
 	}
-	return k.refuse(rules.Deny, "schema", err.Error())
+	if k.c.kind != rules.Tool {
+		return k.reject(jsonrpc.CodeInvalidParams, rule, err.Error())
+	}
+	return k.refuse(rules.Deny, rule, err.Error())
 }
 
 // newRefusal is the record of a message of the client's that is not let pass.
@@ -169,6 +172,12 @@ func (x *Exchange) passUnknown() answer {
 	c := &capability{conn: links[0].conn, name: x.m.Method, called: x.m.Method, exposed: x.m.Method, kind: rules.Prompt,
 		entry: x.s.relay.current.Load().policy.Bind(rules.Capability{Kind: rules.Prompt, Server: links[0].conn.name, Name: x.m.Method})}
 	k := &call{x: x, target: x.m.Method, link: links[0], began: time.Now(), shown: x.m.At(x.m.Params), c: c, lookup: func(*view) *capability { return c }}
+	if err := k.validate(); err != nil {
+		return k.invalid(err)
+	}
+	if k.asks != "" {
+		return k.reject(jsonrpc.CodeInvalidParams, redactRule, k.asks+" Nobody can be asked about a method outside the specification, so it was not passed on.")
+	}
 	if err := k.intend(); err != nil {
 		return k.withhold(err)
 	}

@@ -280,6 +280,10 @@ func (s *Session) progressed(m *jsonrpc.Message) {
 	if q == nil || q.link == nil || len(q.token) == 0 {
 		return
 	}
+	if !s.mayLeave(m.At(m.Params), q.link.conn.name+".") {
+		s.drops(m, redactRule, "it holds what must not go to this server")
+		return
+	}
 	q.link.later(m.Splice(jsonrpc.Edit{Span: token, New: q.token}))
 }
 

@@ -56,7 +56,7 @@ func (x *Exchange) listen() answer {
 	var uris []string
 	for el := range jsonrpc.Elements(filter, jsonrpc.Find(filter, jsonrpc.Span{End: len(filter)}, "resourceSubscriptions")) {
 		uri := jsonrpc.String(filter[el.Start:el.End])
-		if c := s.fleet.resource(s.fleet.view(), uri); c != nil {
+		if c := s.fleet.resource(s.fleet.view(), uri); c != nil && s.mayLeave(filter[el.Start:el.End], c.title()) {
 			ls.resources[uri] = c.conn
 			uris = append(uris, string(jsonrpc.Quote(uri)))
 		}
@@ -188,6 +188,9 @@ func (x *Exchange) watch(on bool) answer {
 	c := s.fleet.resource(s.fleet.view(), uri)
 	if c == nil {
 		return x.turnedAway(s.newRefusal(x.m), jsonrpc.CodeResourceNotFound, "unknown", "Resource not found", x.uriMember())
+	}
+	if !s.mayLeave(x.m.At(x.param("uri")), c.title()) {
+		return x.refuse(jsonrpc.CodeInvalidParams, redactRule, "the URI holds what must not go to this server")
 	}
 	l, err := c.conn.live(x.ctx)
 	if err != nil {

@@ -246,6 +246,8 @@ func newCapability(gen *generation, l *link, k listKind, it item, n *rules.Narro
 			l.conn.log.Warn().Str("tool", bounded(it.name)).Str("reason", c.reason).Msg("tool withheld")
 		}
 		c.open = n == nil && policy.TakesUndeclared(l.conn.cfg.Arguments, it.name)
+	} else {
+		c.open = l.conn.cfg.Arguments.Open
 	}
 	c.entry = gen.policy.Bind(bind)
 	return c

@@ -7,6 +7,12 @@ type Checked struct {
 	Finds   []Find
 }
 
+// LooksAt reports whether Arguments looks for anything in what goes to a tool.
+func (r *Redactor) LooksAt(tool string) bool {
+	w := r.settings().wantedArguments(tool)
+	return w.any()
+}
+
 // Arguments looks for what must not go to a tool: in the arguments of a call, a JSON value,
 // as Options.Arguments say for the tool. An error means that the call is to be refused.
 func (r *Redactor) Arguments(raw []byte, tool string) (Checked, error) {
@@ -68,10 +74,10 @@ func (s *settings) wantedArguments(tool string) (w wants) {
 			w.pii = w.pii || checks(v)
 		}
 	}
-	w.everything = true
 	if !w.secrets && !w.pii && !w.custom {
 		return wants{}
 	}
+	w.everything = true
 	return w
 }
 

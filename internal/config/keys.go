@@ -47,7 +47,7 @@ var docs = map[string]keyDoc{
 	"Server.elicitation":       {text: "Whether the server may ask the user for input (elicitation).", example: "deny"},
 	"Server.roots":             {text: "Whether the server may ask which folders the client works in (roots).", example: "deny"},
 	"Server.shared":            {text: "Whether all sessions of `mcpfirewall serve` use one connection to this server. Otherwise each has its own.", example: "true"},
-	"Server.arguments":         {text: "What happens to an argument that a tool's schema does not declare. `declared`: the call is refused. `open`: it is passed on. A list of patterns over tool names: it is passed on for these tools.", example: "[\"search_*\"]"},
+	"Server.arguments":         {text: "What happens to an argument that a tool's schema does not declare. `declared`: the call is refused. `open`: it is passed on, and so is one of a prompt. A list of patterns over tool names: it is passed on for these tools.", example: "[\"search_*\"]"},
 	"Server.max_message":       {text: "The largest message that is read from this server.", example: "8MiB"},
 	"Server.inject":            {text: "Arguments that the firewall adds to calls, such as a credential: the agent does not see them in the tools' schemas and cannot set them, and no rule, approval or record holds them. An argument stands for every tool that declares it at the top level of its schema; under a pattern over tool names, for the tools that match it only, where it wins. May hold references. See [credentials.md](credentials.md).", example: "{ api_key: \"${vault:secret/search#key}\", \"admin_*\": { api_key: \"${vault:secret/search#admin_key}\" } }"},
 	"Server.protocol":          {text: "Which protocol era the server is spoken to in. `modern`: 2026-07-28 and later. `legacy`: up to 2025-11-25. `auto`: `modern` is tried first; naming the era saves the attempt with servers that never answer it.", example: "legacy"},
@@ -109,7 +109,7 @@ var docs = map[string]keyDoc{
 	"Redact.allow":     {text: "What is no find, whatever finds it. Values that references stand for are masked all the same."},
 	"Redact.tools":     {text: "Other actions for the results of some tools; what is not said here is as for all. Where several items match, the strictest holds: `block`, `mask`, `hash`, `tokenize`, `allow`.", example: "[{ tools: [\"crm.*\"], pii: { email: allow }, secrets: block }]"},
 	"Redact.restore":   {text: "The tools that get the value where the agent passes a stand-in as an argument, as patterns over `server.tool`; no others do.", example: "[\"mail.send\"]"},
-	"Redact.arguments": {text: "What becomes of a call to some tools whose arguments hold a secret or personal data. Where several items match, the strictest holds.", example: "[{ tools: [\"mail.send\"], secrets: deny, pii: { iban: ask } }]"},
+	"Redact.arguments": {text: "What becomes of a call to some tools, prompts or resources that holds a secret or personal data. Where several items match, the strictest holds.", example: "[{ tools: [\"mail.send\"], secrets: deny, pii: { iban: ask } }]"},
 	"Redact.time":      {text: "How long the look at one text may take, before 100 ms are added for each MiB. What takes longer is withheld.", example: "5s"},
 
 	"RedactCustom.name":    {text: "What masks and reports call it.", example: "employee id"},
@@ -124,7 +124,7 @@ var docs = map[string]keyDoc{
 	"RedactTools.pii":     {text: "What happens to personal data in them.", example: "{ email: allow }"},
 	"RedactTools.custom":  {text: "What happens to what patterns of your own match in them.", example: "mask"},
 
-	"RedactArguments.tools":   {text: "The tools, as patterns over `server.tool`; upper and lower case make no difference.", example: "[\"mail.send\"]"},
+	"RedactArguments.tools":   {text: "The tools, as patterns over `server.tool`, and prompts and resources likewise; upper and lower case make no difference.", example: "[\"mail.send\"]"},
 	"RedactArguments.secrets": {text: "What a secret means. `deny`: the call is refused. `ask`: a person is asked. `mask`: the tool gets the mask. `allow`: nothing.", example: "deny", deflt: "not looked for"},
 	"RedactArguments.pii":     {text: "What personal data mean, for all types or by type.", example: "{ iban: ask, \"*\": mask }", deflt: "not looked for"},
 	"RedactArguments.custom":  {text: "What patterns of your own mean.", example: "mask", deflt: "not looked for"},
