@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
-	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -152,7 +151,7 @@ func (r *Relay) fault(what any) {
 func (x *Exchange) do() answer {
 	x.row = table[x.m.Method]
 	if x.row == nil || x.row.request == nil {
-		if slices.Contains(x.s.relay.current.Load().cfg.Methods.Allow, x.m.Method) {
+		if x.row == nil && x.s.relay.lets(x.m.Method) {
 			return x.passUnknown()
 		}
 		return x.refuse(jsonrpc.CodeMethodNotFound, methodRule, fmt.Sprintf("Method not found: the firewall knows no request %q of a client; methods.allow in its configuration can let it pass", bounded(x.m.Method)))

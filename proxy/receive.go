@@ -66,6 +66,10 @@ func (l *link) receive(m *jsonrpc.Message, origin int64) {
 		}
 	case jsonrpc.Notification:
 		row := table[m.Method]
+		if row == nil && l.conn.fleet.relay.lets(m.Method) {
+			l.passUnknown(m, l.call(origin))
+			return
+		}
 		if row == nil || row.news == nil || clash(row, m) != "" {
 			l.conn.log.Warn().Str("method", bounded(m.Method)).Msg("notification of the server dropped: it is not one that the firewall knows")
 			return

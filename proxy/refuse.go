@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"errors"
-	"time"
 
 	"github.com/mcpfirewall/mcpfirewall/internal/audit"
 	"github.com/mcpfirewall/mcpfirewall/internal/jsonrpc"
@@ -57,9 +56,9 @@ func (k *call) invalid(err error) answer {
 	return k.refuse(rules.Deny, rule, err.Error())
 }
 
-// newRefusal is the record of a message of the client's that is not let pass.
-func (s *Session) newRefusal(m *jsonrpc.Message) audit.Record {
-	return audit.Record{ID: s.relay.audit.NewID(), Event: "refusal", Session: s.id, Principal: s.peer.Principal, Client: s.clientName(),
+// newRecord is the record of a message of the client's that is no call.
+func (s *Session) newRecord(event string, m *jsonrpc.Message) audit.Record {
+	return audit.Record{ID: s.relay.audit.NewID(), Event: event, Session: s.id, Principal: s.peer.Principal, Client: s.clientName(),
 		Method: bounded(s.relay.redact.Text(m.Method)), BytesIn: len(m.Raw)}
 }
 
@@ -72,7 +71,7 @@ func (r *Relay) refuses(rec *audit.Record, rule, reason string) error {
 // drops records that a notification or an answer of the client's is not passed on.
 func (s *Session) drops(m *jsonrpc.Message, rule, reason string) {
 	s.relay.log.Warn().Str("session", s.id).Str("reason", reason).Msg(m.Kind.String() + " of the client dropped")
-	rec := s.newRefusal(m)
+	rec := s.newRecord("refusal", m)
 	if err := s.relay.refuses(&rec, rule, reason); err != nil {
 		s.relay.log.Error().Err(err).Msg("audit record not written")
 	}
@@ -87,7 +86,7 @@ const (
 
 // refuse refuses a request with an error, and records that.
 func (x *Exchange) refuse(code int, rule, message string) answer {
-	return x.turnedAway(x.s.newRefusal(x.m), code, rule, message, "")
+	return x.turnedAway(x.s.newRecord("refusal", x.m), code, rule, message, "")
 }
 
 // reject is refuse for a call.
@@ -151,36 +150,4 @@ func (k *call) failure(message string, decided []byte) answer {
 		b = append(append(append(b, `,"_meta":{"`+metaDecision+`":`...), decided...), '}')
 	}
 	return x.result(append(b, '}'))
-}
-
-// passUnknown relays a method that the configuration lets pass though the table does not
-// know it: to the only server there is, and recorded like a call.
-func (x *Exchange) passUnknown() answer {
-	x.row = &method{name: x.m.Method, params: names()}
-	x.index()
-	if a := x.era(); a.raw != nil {
-		return a
-	}
-	x.s.gather(x.ctx)
-	links := x.s.fleet.links()
-	if jsonrpc.NewNames().Clash(x.m.Raw, x.m.Params) != "" {
-		return x.refuse(jsonrpc.CodeInvalidParams, paramsRule, "a name in the params equals another but for upper and lower case")
-	}
-	if len(links) != 1 || len(x.s.fleet.all()) != 1 {
-		return x.refuse(jsonrpc.CodeInternal, methodRule, "a method outside the specification can only be passed on where exactly one server is connected")
-	}
-	c := &capability{conn: links[0].conn, name: x.m.Method, called: x.m.Method, exposed: x.m.Method, kind: rules.Prompt,
-		entry: x.s.relay.current.Load().policy.Bind(rules.Capability{Kind: rules.Prompt, Server: links[0].conn.name, Name: x.m.Method})}
-	k := &call{x: x, target: x.m.Method, link: links[0], began: time.Now(), shown: x.m.At(x.m.Params), c: c, lookup: func(*view) *capability { return c }}
-	if err := k.validate(); err != nil {
-		return k.invalid(err)
-	}
-	if k.asks != "" {
-		return k.reject(jsonrpc.CodeInvalidParams, redactRule, k.asks+" Nobody can be asked about a method outside the specification, so it was not passed on.")
-	}
-	if err := k.intend(); err != nil {
-		return k.withhold(err)
-	}
-	k.sends()
-	return k.perform()
 }

@@ -34,6 +34,7 @@
 //	masks.go      which values the redactor knows
 //	inject.go     arguments that the firewall adds to calls
 //	refuse.go     answers to calls that are not made
+//	unknown.go    methods that only the configuration knows
 //	vet.go        what a server may ask of the client
 //	redaction.go  what is taken out of messages and put back into arguments
 //	knowledge.go  what a session remembers for the policy: labels, calls, values

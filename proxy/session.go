@@ -237,6 +237,8 @@ func (s *Session) notification(m *jsonrpc.Message) {
 			return
 		}
 		row.notice(s, m)
+	case row == nil && s.relay.lets(m.Method):
+		s.passUnknown(m)
 	default:
 		s.drops(m, methodRule, "the firewall knows no such notification of a client")
 	}

@@ -52,6 +52,9 @@ func (k *call) binding() string {
 		fmt.Fprintf(h, "%s %d ", member, len(v))
 		h.Write(v)
 	}
+	if table[k.x.m.Method] == nil { // nobody knows which of its params make it what it is
+		h.Write(k.shown)
+	}
 	return strings.Join([]string{s.peer.Principal, session, k.x.m.Method, k.c.conn.name, k.c.name, string(k.c.digest[:]), string(h.Sum(nil))}, "\x00")
 }
 

@@ -187,7 +187,7 @@ func (x *Exchange) watch(on bool) answer {
 	s.gather(x.ctx)
 	c := s.fleet.resource(s.fleet.view(), uri)
 	if c == nil {
-		return x.turnedAway(s.newRefusal(x.m), jsonrpc.CodeResourceNotFound, "unknown", "Resource not found", x.uriMember())
+		return x.turnedAway(s.newRecord("refusal", x.m), jsonrpc.CodeResourceNotFound, "unknown", "Resource not found", x.uriMember())
 	}
 	if !s.mayLeave(x.m.At(x.param("uri")), c.title()) {
 		return x.refuse(jsonrpc.CodeInvalidParams, redactRule, "the URI holds what must not go to this server")

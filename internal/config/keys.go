@@ -129,7 +129,7 @@ var docs = map[string]keyDoc{
 	"RedactArguments.pii":     {text: "What personal data mean, for all types or by type.", example: "{ iban: ask, \"*\": mask }", deflt: "not looked for"},
 	"RedactArguments.custom":  {text: "What patterns of your own mean.", example: "mask", deflt: "not looked for"},
 
-	"Methods.allow": {text: "Names of methods, written out. No policy decides on them.", example: "[\"custom/search\"]"},
+	"Methods.allow": {text: "Names of methods, written out: requests of the client, and notifications of client and server, where there is one server. No policy decides on them. A server's own requests to the client are not relayed: what they would ask of a person cannot be judged.", example: "[\"custom/search\"]"},
 
 	"Approvals.via":     {text: "The ways to ask. `elicitation` asks in the client itself.", example: "[elicitation]"},
 	"Approvals.timeout": {text: "How long an answer is waited for. Then the call is denied.", example: "10m"},
