@@ -418,3 +418,45 @@ func TestPages(t *testing.T) {
 	mustContain(t, other.send(`{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{"cursor":"`+cursor+`"}}`), "Invalid cursor")
 	mustContain(t, c.send(`{"jsonrpc":"2.0","id":1,"method":"prompts/list","params":{"cursor":"`+cursor+`"}}`), "Invalid cursor")
 }
+
+// TestLogLevelOfRequests holds that a legacy server logs what a modern client's requests ask
+// for, and that each gets no more than it asked for.
+func TestLogLevelOfRequests(t *testing.T) {
+	f := newFake(t, "one", false)
+	f.caps = `{"tools":{},"logging":{}}`
+	f.answers["logging/setLevel"] = `{}`
+	f.handle = func(c *fakeConn, m *jsonrpc.Message) bool {
+		if m.Method != "tools/call" {
+			return false
+		}
+		for _, level := range []string{"debug", "warning", "error"} {
+			c.Send(`{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"` + level + `","data":"x"}}`)
+		}
+		c.Send(`{"jsonrpc":"2.0","id":` + string(m.At(m.ID)) + `,"result":{"content":[]}}`)
+		return true
+	}
+	c := newClient(t, testRelay(t, nil, f))
+	call := func(level string) {
+		t.Helper()
+		mustContain(t, c.send(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"echo",`+meta(everyCap, `"`+metaLogLevel+`":"`+level+`"`)+`}}`), `"content"`)
+	}
+	for _, step := range []struct{ level, told, got string }{
+		{"warning", "warning", "warning error"}, {"debug", "debug", "debug warning error"}, {"error", "", "error"}, {"loud", "", ""},
+	} {
+		call(step.level)
+		var told, got []string
+		for len(f.seen) > 0 {
+			if line := <-f.seen; strings.Contains(line, "logging/setLevel") {
+				level, _ := jsonrpc.GetString([]byte(line), "params", "level")
+				told = append(told, level)
+			}
+		}
+		for len(c.msgs) > 0 {
+			level, _ := jsonrpc.GetString([]byte(<-c.msgs), "params", "level")
+			got = append(got, level)
+		}
+		if strings.Join(told, " ") != step.told || strings.Join(got, " ") != step.got {
+			t.Errorf("%s: the server was told %q, the client got %q", step.level, told, got)
+		}
+	}
+}

@@ -235,7 +235,10 @@ func (x *Exchange) era() answer {
 	if len(caps) == 0 || caps[0] != '{' {
 		return x.fail(jsonrpc.CodeInvalidParams, "_meta lacks "+metaClientCaps+", which every request of protocol "+ModernVersion+" carries", nil)
 	}
-	x.level, _ = jsonrpc.GetString(x.m.At(x.meta), metaLogLevel)
+	level, _ := jsonrpc.GetString(x.m.At(x.meta), metaLogLevel)
+	if _, known := levels[level]; known {
+		x.level = level
+	}
 	info := jsonrpc.Get(x.m.At(x.meta), metaClientInfo)
 	x.identity = newIdentity(info)
 	x.identity.caps, x.identity.version, x.identity.modern = caps, version, true
@@ -244,14 +247,17 @@ func (x *Exchange) era() answer {
 		s.client = x.identity
 		s.mu.Unlock()
 		s.relay.pool(s, x.identity)
-		return answer{}
+	} else {
+		s.mu.Lock()
+		if s.version == "" {
+			s.client = x.identity
+		}
+		s.mu.Unlock()
+		s.conns().identify(x.identity)
 	}
-	s.mu.Lock()
-	if s.version == "" {
-		s.client = x.identity
+	if x.level != "" {
+		x.heed()
 	}
-	s.mu.Unlock()
-	s.conns().identify(x.identity)
 	return answer{}
 }
 

@@ -131,9 +131,7 @@ func (c *conn) publish(l *link) {
 			return
 		}
 		f.mu.Unlock()
-		if _, err := l.request("logging/setLevel", append(jsonrpc.AppendQuote([]byte(`{"level":`), level), '}')); err != nil {
-			c.log.Warn().Err(err).Msg("log level not set")
-		}
+		l.logAt(level)
 		told = level
 	}
 }

@@ -292,14 +292,40 @@ func (x *Exchange) setLevel() answer {
 	f.mu.Lock()
 	f.level = level // servers that are not up yet are told before the first call
 	f.mu.Unlock()
+	f.logAt(level)
+	return x.result([]byte("{}"))
+}
+
+// logAt tells the legacy servers that log how much to.
+func (f *fleet) logAt(level string) {
 	for _, l := range f.links() {
 		if !l.modern && !l.conn.fleet.shared && l.has("logging") {
-			if _, err := l.request("logging/setLevel", append(jsonrpc.AppendQuote([]byte(`{"level":`), level), '}')); err != nil {
-				x.s.relay.log.Warn().Err(err).Msg("log level not set")
-			}
+			l.logAt(level)
 		}
 	}
-	return x.result([]byte("{}"))
+}
+
+func (l *link) logAt(level string) {
+	if _, err := l.request("logging/setLevel", append(jsonrpc.AppendQuote([]byte(`{"level":`), level), '}')); err != nil {
+		l.conn.log.Warn().Err(err).Msg("log level not set")
+	}
+}
+
+// heed has legacy servers log what a modern client's request asks for. They have one level
+// for all requests, which is the lowest of theirs: what a request did not ask for is left
+// out of what it gets.
+func (x *Exchange) heed() {
+	f := x.s.conns()
+	f.mu.Lock()
+	told := f.level != "" && levels[f.level] <= levels[x.level]
+	if !told {
+		f.level = x.level
+	}
+	f.mu.Unlock()
+	if !told {
+		x.waits()
+		f.logAt(x.level)
+	}
 }
 
 // levels orders the log levels (RFC 5424 §6.2.1).
