@@ -220,7 +220,7 @@ func (k *call) checkBeside(tool string) (asks string, err error) {
 		if k.c.kind != rules.Tool { // for the record
 			k.shown = checked.Text
 		}
-		return "", &refusedArgument{"the request holds " + types(checked.Finds) + ", which must not go to this server there. Leave it out."}
+		return "", &refusedArgument{"the request holds " + types(checked.Finds) + ", outside the arguments of a tool, which must not go to this server. Leave it out."}
 	case checked.Verdict == redact.Ask:
 		asks = "The request holds " + types(checked.Finds) + "."
 	}
