@@ -69,11 +69,21 @@ func TestTasksOfJudgedTools(t *testing.T) {
 		t.Error("a call was sent whose result could not be judged")
 	}
 	// The server names a task by itself.
-	m, err := jsonrpc.Parse([]byte(c.callTool("read", `{}`)), jsonrpc.Limits{})
-	if err != nil {
+	mustLack(t, c.callTool("read", `{}`), "related-task", "t1")
+	// The rules come after the task.
+	answering(f, func(m *jsonrpc.Message) string {
+		if m.Method == "tasks/result" {
+			return `"result":{"content":[{"type":"text","text":"4111"}]}`
+		}
+		return `"result":{"task":{"taskId":"t2","status":"working"}}`
+	})
+	c = newClient(t, testRelay(t, nil, f)).legacy(`{}`)
+	id := taskOf(t, c.send(`{"jsonrpc":"2.0","id":"task","method":"tools/call","params":{"name":"read","arguments":{},"task":{}}}`))
+	later := *c.s.relay.current.Load().cfg
+	cardRules(&later)
+	if err := c.s.relay.Reload(&later); err != nil {
 		t.Fatal(err)
 	}
-	id, _ := jsonrpc.GetString(m.At(m.Result), "_meta", metaRelatedTask, "taskId")
 	got := c.send(`{"jsonrpc":"2.0","id":"result","method":"tasks/result","params":{"taskId":"` + id + `"}}`)
 	mustContain(t, got, `"action":"deny"`)
 	mustLack(t, got, "4111")

@@ -217,6 +217,9 @@ func (k *call) validate() error {
 	if k.x.param("task").Present() && k.c.judged() {
 		return errors.New("results of this tool are judged before they are passed on, so it cannot run as a task: call it without one")
 	}
+	if k.x.param("task").Present() && k.x.modern && !k.link.modern {
+		return errors.New("the server has tasks only of an older protocol than this client speaks, which could not be followed: call the tool without one")
+	}
 	var given []byte
 	if given, k.asks, err = k.unmask(); err != nil {
 		return err
@@ -525,22 +528,20 @@ func (k *call) await(up *upcall) (m *jsonrpc.Message, stopped answer, err error)
 // server got what it asked for and the call is to be sent once more.
 func (k *call) received(m *jsonrpc.Message, round int) (a answer, again bool) {
 	x, l := k.x, k.link
-	result := m.At(m.Result)
-	if l.modern {
-		kind, present := jsonrpc.GetString(result, "resultType")
-		switch {
-		case !present && len(jsonrpc.Get(result, "resultType")) > 0:
-			return x.fail(jsonrpc.CodeInternal, "the server's result was withheld: its resultType is not a string", nil), false
-		case kind == "input_required":
-			return k.inputRequired(m, round)
-		case kind == "task" && x.m.Method == "tools/call":
-			return x.created(k, m), false
-		case present && kind != "complete":
-			return x.fail(jsonrpc.CodeInternal, "the server's result was withheld: its resultType is unknown to the firewall", nil), false
-		}
+	also := []string{"input_required", "task"}
+	if x.m.Method != "tools/call" {
+		also = also[:1]
+	}
+	switch kind, err := l.resultType(m, also...); {
+	case err != nil:
+		return x.failErr(err), false
+	case kind == "input_required":
+		return k.inputRequired(m, round)
+	case kind == "task":
+		return x.created(k, m), false
 	}
 	if k.c.kind == rules.Tool {
-		if task := jsonrpc.Find(m.Raw, m.Result, "task", "taskId"); !l.modern && task.Present() && x.param("task").Present() {
+		if !l.modern && x.param("task").Present() && jsonrpc.Find(m.Raw, m.Result, "task", "taskId").Present() {
 			return x.created(k, m), false
 		}
 		var err error
@@ -554,23 +555,7 @@ func (k *call) received(m *jsonrpc.Message, round int) (a answer, again bool) {
 	if a := k.screen(m); a.raw != nil {
 		return a, false
 	}
-	return x.relayResult(m, l, x.relatedTask(k.c, m)...), false
-}
-
-// checkOutput validates structured content against the output schema that the tool
-// declared.
-func (c *capability) checkOutput(result []byte) error {
-	if c.output == nil || string(jsonrpc.Get(result, "isError")) == "true" {
-		return nil
-	}
-	content := jsonrpc.Get(result, "structuredContent")
-	if len(content) == 0 {
-		return nil
-	}
-	if err := c.output.ValidateParsed(content); err != nil {
-		return fmt.Errorf("the server's structured content does not fit the output schema that the tool declares: %w", err)
-	}
-	return nil
+	return x.relayResult(m, l), false
 }
 
 // outcome writes the record of the outcome; without it the result is withheld.

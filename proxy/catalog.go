@@ -98,6 +98,9 @@ func (c *catalog) get(ctx context.Context, k listKind) ([]item, error) {
 			message, _ := jsonrpc.GetString(m.At(m.Error), "message")
 			return nil, fmt.Errorf("fetching %s: the server answered with error %d: %s", k.method, code, bounded(message))
 		}
+		if _, err := c.link.resultType(m); err != nil {
+			return nil, fmt.Errorf("fetching %s: %w", k.method, err)
+		}
 		if known := resultNames.Clash(m.Raw, m.Result); known != "" {
 			return nil, fmt.Errorf("fetching %s: a name in the result equals a known one but for upper and lower case", k.method)
 		}

@@ -63,7 +63,8 @@ func (l *link) drop(id int64) {
 }
 
 // noteTask remembers that a call became a task, which lives in the server that made it. It
-// must be known before the call has ended, since the link may wait for no more than that.
+// must be known before the call has ended, since the link may wait for no more than that, and
+// before the server's next message, which may speak of it.
 func (l *link) noteTask(up *upcall, m *jsonrpc.Message) {
 	x := up.client.Load()
 	if x == nil || up.method != "tools/call" || m.Kind != jsonrpc.Result || !l.modern && !x.param("task").Present() {
@@ -77,6 +78,9 @@ func (l *link) noteTask(up *upcall, m *jsonrpc.Message) {
 	}
 	if id == "" {
 		return
+	}
+	if c := x.via.Load(); c != nil && !c.judged() {
+		x.s.sealTask(taskRef{Server: l.conn.name, Tool: c.exposed, Definition: c.digest[:], ID: id})
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()

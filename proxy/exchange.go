@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -337,41 +338,58 @@ func errorCode(raw []byte, s jsonrpc.Span) (int, error) {
 	return int(code), nil
 }
 
-// relayResult passes a server's result on. What differs between the eras is translated;
-// all else stays as it is, bytes and order.
-func (x *Exchange) relayResult(m *jsonrpc.Message, l *link, more ...jsonrpc.Edit) answer {
-	if known := resultNames.Clash(m.Raw, m.Result); known != "" {
-		return x.fail(jsonrpc.CodeInternal, "the server's result was withheld: a name in it equals a known one but for upper and lower case, which clients read differently", nil)
-	}
-	edits := append(more, jsonrpc.Edit{Span: m.ID, New: x.m.At(x.m.ID)})
-	obj := m.At(m.Result)
-	if len(obj) == 0 || obj[0] != '{' {
+// relayResult passes a server's result on, with edits made to it. What differs between the
+// eras is translated, and what is the firewall's to say is dropped unless an edit puts it
+// there; all else stays as it is, bytes and order.
+func (x *Exchange) relayResult(m *jsonrpc.Message, l *link, edits ...jsonrpc.Edit) answer {
+	if raw := m.At(m.Result); len(raw) == 0 || raw[0] != '{' {
 		return x.fail(jsonrpc.CodeInternal, "the server's result was withheld: it is not an object", nil)
 	}
-	switch {
-	case x.modern == l.modern:
-		return answer{raw: m.Splice(edits...)}
-	case x.modern:
-		if len(edits) > 1 {
-			var err error
-			if m, err = jsonrpc.Parse(m.Splice(edits...), l.limits()); err != nil {
-				return x.failErr(fmt.Errorf("translating the server's result: %w", err))
-			}
-			edits = nil
-		}
-		return answer{raw: m.Splice(append(edits, modernMembers(m.Raw, m.Result, x.m.Method)...)...)}
-	default:
-		if len(more) > 0 {
-			// The edits are relative to m: make them before members are dropped.
-			var err error
-			if m, err = jsonrpc.Parse(m.Splice(edits...), l.limits()); err != nil {
-				return x.failErr(fmt.Errorf("translating the server's result: %w", err))
-			}
-			obj = m.At(m.Result)
-		}
-		obj = jsonrpc.DropMembers(obj, func(n string) bool { return n == "resultType" || n == "ttlMs" || n == "cacheScope" })
-		return answer{raw: m.Splice(jsonrpc.Edit{Span: m.ID, New: x.m.At(x.m.ID)}, jsonrpc.Edit{Span: m.Result, New: obj})}
+	if resultClash(m.Raw, m.Result) != "" {
+		return x.fail(jsonrpc.CodeInternal, "the server's result was withheld: a name in it equals a known one but for upper and lower case, which clients read differently", nil)
 	}
+	strays := x.strays(m, l, edits)
+	translate := x.modern && !l.modern
+	if len(strays) == 0 && (!translate || len(edits) == 0) {
+		if translate {
+			edits = modernMembers(m.Raw, m.Result, x.m.Method)
+		}
+		return answer{raw: m.Splice(append(edits, jsonrpc.Edit{Span: m.ID, New: x.m.At(x.m.ID)})...)}
+	}
+	if len(edits) > 0 {
+		// They are relative to m, and so made before members are dropped or added.
+		var err error
+		if m, err = jsonrpc.Parse(m.Splice(edits...), l.limits()); err != nil {
+			return x.failErr(fmt.Errorf("translating the server's result: %w", err))
+		}
+	}
+	obj := jsonrpc.DropMembers(m.At(m.Result), func(n string) bool { return slices.Contains(strays, n) })
+	if translate {
+		obj = jsonrpc.Splice(obj, modernMembers(obj, jsonrpc.Span{End: len(obj)}, x.m.Method)...)
+	}
+	return answer{raw: m.Splice(jsonrpc.Edit{Span: m.ID, New: x.m.At(x.m.ID)}, jsonrpc.Edit{Span: m.Result, New: obj})}
+}
+
+// strays returns the names of a result's members that must not reach the client: questions
+// and states that no edit replaces by vetted ones, and what only the server's era has.
+func (x *Exchange) strays(m *jsonrpc.Message, l *link, edits []jsonrpc.Edit) (names []string) {
+	for name, value := range jsonrpc.Members(m.Raw, m.Result) {
+		switch n := resultNames.Find(m.At(name)); n {
+		case "requestState", "inputRequests":
+			if !slices.ContainsFunc(edits, func(e jsonrpc.Edit) bool { return e.Span == value }) {
+				names = append(names, n)
+			}
+		case "resultType":
+			if l.modern && !x.modern {
+				names = append(names, n)
+			}
+		case "ttlMs", "cacheScope":
+			if l.modern && !x.modern || x.modern && !l.modern && !cacheable[x.m.Method] {
+				names = append(names, n)
+			}
+		}
+	}
+	return names
 }
 
 // cacheable are the methods whose modern results say how long they may be kept

@@ -41,7 +41,8 @@ type fleet struct {
 	cached   atomic.Pointer[view]
 	used     time.Time
 	closed   bool
-	tasks    map[string]string // ids that clients know tasks by, by server and its id
+	tasks    map[string]string       // ids that clients know tasks by, by server and its id
+	asked    map[string]*clientTasks // tasks that the client made of questions, by the server that asked
 }
 
 func newFleet(r *Relay, principal string, shared bool) *fleet {

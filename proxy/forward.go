@@ -39,8 +39,7 @@ func (k *call) forward(up *upcall) ([]byte, error) {
 			params = jsonrpc.SetMember(params, "requestState", jsonrpc.Quote(k.chain.State))
 		}
 		if len(k.chain.Responses) > 0 {
-			params = jsonrpc.SetMember(params, "inputResponses", k.chain.Responses)
-			x.s.answers(k.chain.Responses)
+			params = jsonrpc.SetMember(params, "inputResponses", x.s.replies(k.c.conn, k.chain.Responses))
 		}
 	}
 	return jsonrpc.SetMember(raw, "params", params), nil
@@ -55,11 +54,14 @@ func (x *Exchange) metaEdit(l *link, token []byte) (jsonrpc.Edit, bool) {
 		if len(obj) == 0 {
 			return jsonrpc.Edit{}, false
 		}
-		return jsonrpc.Edit{Span: x.token, New: token}, x.token.Present()
+		if related := x.s.relateBack(l.conn, obj); bytes.Equal(related, obj) {
+			return jsonrpc.Edit{Span: x.token, New: token}, x.token.Present()
+		}
 	}
 	if len(obj) == 0 {
 		obj = []byte("{}")
 	}
+	obj = x.s.relateBack(l.conn, obj)
 	if x.token.Present() {
 		obj = jsonrpc.SetMember(obj, "progressToken", token)
 	}

@@ -190,6 +190,9 @@ func (l *link) discovered(m *jsonrpc.Message) error {
 		message, _ := jsonrpc.GetString(m.At(m.Error), "message")
 		return fmt.Errorf("the server refused server/discover: %s", bounded(message))
 	}
+	if _, err := resultType(m); err != nil {
+		return fmt.Errorf("server/discover: %w", err)
+	}
 	result := m.At(m.Result)
 	found := false
 	for v := range jsonrpc.Elements(m.Raw, jsonrpc.Find(m.Raw, m.Result, "supportedVersions")) {

@@ -91,6 +91,15 @@ var resultNames = jsonrpc.NewNames("_meta", "resultType", "content", "structured
 	"tasks", "tools", "prompts", "resources", "resourceTemplates", "nextCursor", "ttlMs", "cacheScope",
 	"capabilities", "protocolVersion", "serverInfo", "instructions", "supportedVersions")
 
+// The names inside results: of what a content block, a message of a prompt and a completion
+// are made of (2025-11-25 and 2026-07-28, schema).
+var (
+	blockNames = jsonrpc.NewNames("_meta", "type", "text", "data", "mimeType", "uri", "name", "title", "description", "size", "icons",
+		"annotations", "resource", "blob", "id", "input", "toolUseId", "content", "structuredContent", "isError")
+	messageNames    = jsonrpc.NewNames("role", "content", "_meta")
+	completionNames = jsonrpc.NewNames("values", "total", "hasMore")
+)
+
 // Keys of _meta.
 const (
 	metaVersion      = "io.modelcontextprotocol/protocolVersion"

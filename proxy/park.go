@@ -205,8 +205,7 @@ func (k *call) unpark() answer {
 func (k *call) deliver(p *parked) answer {
 	p.up.client.Store(k.x)
 	p.up.parked.Store(nil)
-	given := k.chain.Responses
-	k.x.s.answers(given)
+	given := k.x.s.replies(k.c.conn, k.chain.Responses)
 	for key, value := range jsonrpc.Members(given, jsonrpc.Span{End: len(given)}) {
 		name := jsonrpc.String(given[key.Start:key.End])
 		if q := p.open[name]; q != nil {

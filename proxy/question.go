@@ -86,6 +86,9 @@ func (q *serverRequest) question() {
 		q.refuse(jsonrpc.CodeMethodNotFound, "the client does not support "+q.m.Method)
 		return
 	}
+	if task := jsonrpc.Get(q.m.At(q.m.Params), "task"); len(task) > 0 && q.mayTask() {
+		params = jsonrpc.SetMember(params, "task", task)
+	}
 	if q.link.asking.Add(1) > maxAsking {
 		q.link.asking.Add(-1)
 		q.refuse(jsonrpc.CodeInternal, "too many requests are waiting for the client")
@@ -101,10 +104,7 @@ func (q *serverRequest) question() {
 		}
 		p := &pending{link: q.link, serverID: q.m.IDKey(), token: jsonrpc.Get(params, "_meta", "progressToken")}
 		result, failed := s.ask(ctx, stream, q.m.Method, params, p)
-		if q.m.Method != "roots/list" { // the client's own folders are nobody's choice
-			s.answers(result)
-		}
-		q.answer(result, failed)
+		q.reply(s, result, failed)
 	}()
 }
 

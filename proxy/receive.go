@@ -31,9 +31,16 @@ func (l *link) receive(m *jsonrpc.Message, origin int64) {
 			return
 		}
 	}
-	if (m.Kind == jsonrpc.Request || m.Kind == jsonrpc.Notification) && !l.greeted.Load() {
-		l.early(m)
-		return
+	if m.Kind == jsonrpc.Request || m.Kind == jsonrpc.Notification {
+		if !l.greeted.Load() {
+			l.early(m)
+			return
+		}
+		if m, err = l.relate(m, func() *Exchange { return l.clientOf(m, origin) }); err != nil {
+			l.conn.log.Error().Err(err).Msg("message of the server withheld")
+			l.withdraw(answered, origin, err)
+			return
+		}
 	}
 	switch m.Kind {
 	case jsonrpc.Result, jsonrpc.Failure:
@@ -50,6 +57,10 @@ func (l *link) receive(m *jsonrpc.Message, origin int64) {
 			return
 		}
 		l.noteTask(up, m)
+		if m, err = l.relate(m, up.client.Load); err != nil {
+			up.fail(err)
+			return
+		}
 		l.answer(up, m)
 	case jsonrpc.Request:
 		q := &serverRequest{link: l, m: m, origin: l.call(origin)}

@@ -20,9 +20,12 @@
 //	prompt.go     what is checked of prompts/get before that
 //	question.go   requests of servers to the client, in both eras
 //	park.go       those of legacy servers to modern clients
+//	answers.go    what the client answers
 //	subscribe.go  list changes, resource updates, log messages, progress
 //	listen.go     the subscriptions at servers that this takes
 //	tasks.go      tasks of both forms
+//	clienttasks.go  tasks that clients make of requests of servers
+//	related.go    which task a message belongs to
 //	fleet.go      connections to the servers and their restarts
 //	greet.go      the handshake with a server: its era and what it offers
 //	link.go       one connection: requests and answers

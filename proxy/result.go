@@ -2,6 +2,9 @@ package proxy
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/mcpfirewall/mcpfirewall/internal/jsonrpc"
@@ -26,6 +29,22 @@ func (k *call) project(m *jsonrpc.Message) (*jsonrpc.Message, error) {
 		return nil, err
 	}
 	return jsonrpc.Parse(m.Splice(jsonrpc.Edit{Span: m.Result, New: result}), k.link.limits())
+}
+
+// checkOutput validates structured content against the output schema that the tool
+// declared.
+func (c *capability) checkOutput(result []byte) error {
+	if c.output == nil || string(jsonrpc.Get(result, "isError")) == "true" {
+		return nil
+	}
+	content := jsonrpc.Get(result, "structuredContent")
+	if len(content) == 0 {
+		return nil
+	}
+	if err := c.output.CheckResult(content); err != nil {
+		return fmt.Errorf("the server's structured content does not fit the output schema that the tool declares: %w", err)
+	}
+	return nil
 }
 
 // failed makes the client's answer of an error. Where results are judged, an error is no way
@@ -185,7 +204,7 @@ func (k *call) release(id string) answer {
 	}
 	k.x.s.observe(k.c, h.m.At(h.m.Result))
 	k.link, k.released = h.link, h.rule
-	return k.outcome(k.x.relayResult(h.m, h.link, k.x.relatedTask(k.c, h.m)...), len(h.m.Raw), nil)
+	return k.outcome(k.x.relayResult(h.m, h.link), len(h.m.Raw), nil)
 }
 
 // unreleased drops a result that a person did not release: it waits for nobody.
@@ -196,4 +215,82 @@ func (k *call) unreleased(id string) answer {
 		rule = h.rule
 	}
 	return k.refuse(rules.Ask, rule, "The call was made, but its user did not release its result.")
+}
+
+// resultClash returns a known name that a name of the result at s, or of what its content is
+// made of, equals only without case; or a name that equals another one so.
+func resultClash(raw []byte, s jsonrpc.Span) string {
+	if c := resultNames.Clash(raw, s); c != "" {
+		return c
+	}
+	for name, value := range jsonrpc.Members(raw, s) {
+		var clash string
+		switch resultNames.Find(raw[name.Start:name.End]) {
+		case "_meta":
+			clash = metaNames.Clash(raw, value)
+		case "content", "contents":
+			clash = blockClash(raw, value)
+		case "messages":
+			for el := range jsonrpc.Elements(raw, value) {
+				if clash = messageNames.Clash(raw, el); clash == "" {
+					clash = blockClash(raw, jsonrpc.Find(raw, el, "content"))
+				}
+				if clash != "" {
+					return clash
+				}
+			}
+		case "completion":
+			clash = completionNames.Clash(raw, value)
+		}
+		if clash != "" {
+			return clash
+		}
+	}
+	return ""
+}
+
+// blockClash does so for a content block, or an array of them.
+func blockClash(raw []byte, s jsonrpc.Span) string {
+	for el := range jsonrpc.Elements(raw, s) {
+		if c := blockClash(raw, el); c != "" {
+			return c
+		}
+	}
+	if c := blockNames.Clash(raw, s); c != "" {
+		return c
+	}
+	for name, value := range jsonrpc.Members(raw, s) {
+		switch blockNames.Find(raw[name.Start:name.End]) {
+		case "resource", "content": // embedded, or of a tool's result
+			if c := blockClash(raw, value); c != "" {
+				return c
+			}
+		}
+	}
+	return ""
+}
+
+// resultType returns what a modern server says that its result is. Where it says nothing,
+// that is "complete"; the caller says what else it may be.
+func resultType(m *jsonrpc.Message, also ...string) (string, error) {
+	at := jsonrpc.Find(m.Raw, m.Result, "resultType")
+	if !at.Present() {
+		return "complete", nil
+	}
+	if m.Raw[at.Start] != '"' {
+		return "", errors.New("the server's result was withheld: its resultType is not a string")
+	}
+	kind := jsonrpc.String(m.At(at))
+	if kind != "complete" && !slices.Contains(also, kind) {
+		return "", errors.New("the server's result was withheld: its resultType is unknown to the firewall, or not one of the method's")
+	}
+	return kind, nil
+}
+
+// resultType does so for a server of either era: a legacy one gives only complete results.
+func (l *link) resultType(m *jsonrpc.Message, also ...string) (string, error) {
+	if !l.modern {
+		return "complete", nil
+	}
+	return resultType(m, also...)
 }

@@ -286,7 +286,7 @@ func (s *Session) progressed(m *jsonrpc.Message) {
 		s.drops(m, redactRule, "it holds what must not go to this server")
 		return
 	}
-	q.link.later(m.Splice(jsonrpc.Edit{Span: token, New: q.token}))
+	q.link.later(s.relateBack(q.link.conn, m.Splice(jsonrpc.Edit{Span: token, New: q.token})))
 }
 
 func (s *Session) initialized(*jsonrpc.Message) {

@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -24,9 +23,10 @@ const maxTasks = 10000
 
 // taskRef is what a task id of the firewall stands for.
 type taskRef struct {
-	Server string `json:"s"`
-	Tool   string `json:"t"` // its exposed name
-	ID     string `json:"i"` // the server's own task id
+	Server     string `json:"s"`
+	Tool       string `json:"t"` // its exposed name
+	Definition []byte `json:"d"` // digest of the tool's, when it was called
+	ID         string `json:"i"` // the server's own task id
 }
 
 func (s *Session) taskBinding() string {
@@ -36,21 +36,17 @@ func (s *Session) taskBinding() string {
 	return s.peer.Principal + "\x00" + s.id
 }
 
-// sealTask returns the id that the client knows a task by.
-func (s *Session) sealTask(ref taskRef) (string, error) {
+// sealTask makes the id that the client is to know a task by.
+func (s *Session) sealTask(ref taskRef) {
+	payload, err := json.Marshal(ref)
+	if err != nil {
+		s.relay.log.Error().Err(err).Msg("task without an id for the client")
+		return
+	}
 	f := s.conns()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if id, ok := f.tasks[taskKey(ref.Server, ref.ID)]; ok {
-		return id, nil
-	}
-	payload, err := json.Marshal(ref)
-	if err != nil {
-		return "", err
-	}
-	id := s.relay.box.Seal("task", s.taskBinding(), payload, taskTTL)
-	f.noteTask(taskKey(ref.Server, ref.ID), id)
-	return id, nil
+	f.noteTask(taskKey(ref.Server, ref.ID), s.relay.box.Seal("task", s.taskBinding(), payload, taskTTL))
 }
 
 // taskKey is what the fleet remembers a task by: its server and the server's id; with the
@@ -126,9 +122,9 @@ func (x *Exchange) created(k *call, m *jsonrpc.Message) answer {
 		path = path[1:]
 	}
 	span := jsonrpc.Find(m.Raw, m.Result, path...)
-	ref := taskRef{Server: k.c.conn.name, Tool: k.c.exposed, ID: jsonrpc.String(m.At(span))}
-	id, err := x.s.sealTask(ref)
-	if err != nil || ref.ID == "" {
+	ref := taskRef{Server: k.c.conn.name, ID: jsonrpc.String(m.At(span))}
+	id, ok := x.s.taskID(ref.Server, ref.ID) // see noteTask
+	if !ok || ref.ID == "" {
 		return k.failure("the server made a task of the call but gave it no usable id", nil)
 	}
 	vetted, keys, err := k.c.vetTask(x.identity.caps, m.Raw, jsonrpc.Find(m.Raw, m.Result, path[:len(path)-1]...))
@@ -139,22 +135,7 @@ func (x *Exchange) created(k *call, m *jsonrpc.Message) answer {
 	if object := jsonrpc.Find(m.Raw, m.Result, path[:len(path)-1]...); object.Present() {
 		x.s.observeTask(k.c, m.At(object))
 	}
-	edits := append(vetted, jsonrpc.Edit{Span: span, New: jsonrpc.Quote(id)})
-	return x.relayResult(m, k.link, append(edits, x.relatedTask(k.c, m)...)...)
-}
-
-// relatedTask returns the edit that puts the client's id of a task in place of the
-// server's in a result's _meta.
-func (x *Exchange) relatedTask(c *capability, m *jsonrpc.Message) []jsonrpc.Edit {
-	span := jsonrpc.Find(m.Raw, m.Result, "_meta", metaRelatedTask, "taskId")
-	if !span.Present() {
-		return nil
-	}
-	id, err := x.s.sealTask(taskRef{Server: c.conn.name, Tool: c.exposed, ID: jsonrpc.String(m.At(span))})
-	if err != nil {
-		return nil
-	}
-	return []jsonrpc.Edit{{Span: span, New: jsonrpc.Quote(id)}}
+	return x.relayResult(m, k.link, append(vetted, jsonrpc.Edit{Span: span, New: jsonrpc.Quote(id)})...)
 }
 
 // task serves the methods that concern one task: the server's answer takes the same path
@@ -183,8 +164,10 @@ func (x *Exchange) task() answer {
 	if x.modern != k.link.modern {
 		return x.fail(jsonrpc.CodeMethodNotFound, "Method not found: the server has no tasks of this protocol version", nil)
 	}
-	if x.m.Method != "tasks/cancel" && k.c.judged() {
-		// The policy may be new, or the id the server's own idea: see relatedTask.
+	if x.m.Method != "tasks/cancel" && string(k.c.digest[:]) != string(ref.Definition) {
+		return k.refuse(rules.Deny, "definition", "The tool's definition changed since it made the task, so nothing of the task is passed on. Look at the list again.")
+	}
+	if x.m.Method != "tasks/cancel" && k.c.judged() { // the policy is new
 		return k.refuse(rules.Deny, "result", "Results of this tool are judged before they are passed on, which those of tasks are not: call it without a task.")
 	}
 	if x.m.Method == "tasks/update" && !x.s.answersTask(ref, x.m.At(x.param("inputResponses"))) {
@@ -204,8 +187,10 @@ func (x *Exchange) task() answer {
 	if e, ok := x.metaEdit(k.link, upID(up)); ok {
 		edits = append(edits, e)
 	}
+	if span := x.param("inputResponses"); span.Present() {
+		edits = append(edits, jsonrpc.Edit{Span: span, New: x.s.replies(k.c.conn, x.m.At(span))})
+	}
 	x.via.Store(k.c)
-	x.s.answers(x.m.At(x.param("inputResponses")))
 	k.link.launch(up, x.m.Splice(edits...), nil)
 	m, _, err := k.await(up)
 	if err != nil {
@@ -218,6 +203,9 @@ func (x *Exchange) task() answer {
 	if status, _ := jsonrpc.GetString(m.At(m.Result), "status"); x.m.Method == "tasks/result" || x.m.Method == "tasks/cancel" || x.modern && ended[status] {
 		k.link.dropTask(ref.ID)
 	}
+	if _, err := k.link.resultType(m); err != nil {
+		return k.outcome(x.failErr(err), len(m.Raw), nil)
+	}
 	a, err := x.taskResult(k, m, ref, id)
 	if err != nil {
 		a = x.failErr(err)
@@ -227,7 +215,7 @@ func (x *Exchange) task() answer {
 
 // taskResult passes on what a server says of a task.
 func (x *Exchange) taskResult(k *call, m *jsonrpc.Message, ref taskRef, id string) (answer, error) {
-	edits := x.relatedTask(k.c, m)
+	var edits []jsonrpc.Edit
 	if span := jsonrpc.Find(m.Raw, m.Result, "taskId"); span.Present() {
 		edits = append(edits, jsonrpc.Edit{Span: span, New: jsonrpc.Quote(id)})
 	}
@@ -254,18 +242,19 @@ var ended = map[string]bool{"completed": true, "failed": true, "cancelled": true
 // vetTask judges what the task object at s carries beside its status: what it asks of a
 // client with these capabilities, its result and its error. It returns the edits that
 // make of raw what the client is to see, and the keys of what is asked.
-func (c *capability) vetTask(caps, raw []byte, s jsonrpc.Span) ([]jsonrpc.Edit, []string, error) {
+func (c *capability) vetTask(caps, raw []byte, s jsonrpc.Span) (edits []jsonrpc.Edit, keys []string, err error) {
 	member := func(name string) (jsonrpc.Span, bool) {
 		span := jsonrpc.Find(raw, s, name)
 		return span, span.Present() && string(raw[span.Start:span.End]) != "null"
 	}
 	if span, ok := member("result"); ok {
-		if raw[span.Start] != '{' || resultNames.Clash(raw, span) != "" {
+		if raw[span.Start] != '{' || resultClash(raw, span) != "" {
 			return nil, nil, errors.New("the task's result was withheld: it is not an object, or a name in it equals a known one but for upper and lower case")
 		}
 		if err := c.checkOutput(raw[span.Start:span.End]); err != nil {
 			return nil, nil, err
 		}
+		edits = append(edits, jsonrpc.Edit{Span: span, New: unasked(raw[span.Start:span.End:span.End])})
 	}
 	if span, ok := member("error"); ok {
 		code, err := errorCode(raw, span)
@@ -278,18 +267,26 @@ func (c *capability) vetTask(caps, raw []byte, s jsonrpc.Span) ([]jsonrpc.Edit, 
 	}
 	span, ok := member("inputRequests")
 	if !ok {
-		return nil, nil, nil
+		return edits, nil, nil
 	}
 	requests, keys, err := c.conn.vetRequests(caps, raw, span)
 	if err != nil {
 		return nil, nil, err
 	}
-	return []jsonrpc.Edit{{Span: span, New: requests}}, keys, nil
+	return append(edits, jsonrpc.Edit{Span: span, New: requests}), keys, nil
 }
 
-// bare returns a task object without all that vetTask judges.
+// unasked returns a result without questions: those of a task stand beside its result.
+func unasked(result []byte) []byte {
+	return jsonrpc.DropMembers(result, func(n string) bool { return n == "inputRequests" || n == "requestState" })
+}
+
+// bare returns a task object without all that vetTask judges, and without a state of the
+// server's, which tasks have no use for.
 func bare(task []byte) []byte {
-	return jsonrpc.DropMembers(task, func(n string) bool { return n == "inputRequests" || n == "result" || n == "error" })
+	return jsonrpc.DropMembers(task, func(n string) bool {
+		return n == "inputRequests" || n == "result" || n == "error" || n == "requestState"
+	})
 }
 
 // listTasks merges the tasks of the legacy servers.
@@ -367,7 +364,7 @@ func (l *link) taskNews(s *Session, ls *listener, ref taskRef, id string, params
 	}
 	s.taskAsked(ref, id, keys)
 	s.observeTask(c, params)
-	return jsonrpc.Splice(params, edits...)
+	return jsonrpc.DropMembers(jsonrpc.Splice(params, edits...), func(n string) bool { return n == "requestState" })
 }
 
 // wantedTasks returns the quoted ids of the tasks that clients listen to at this server.
@@ -383,38 +380,4 @@ func (l *link) wantedTasks() []string {
 		}
 	}
 	return ids
-}
-
-// clientTask is a server's request about a task that the client made of a request of the
-// server's. Only a connection of one session's leaves no doubt whose it is.
-func (q *serverRequest) clientTask() {
-	if !q.link.conn.fleet.owner || len(jsonrpc.Get(q.link.caps, "tasks")) == 0 {
-		q.refuse(jsonrpc.CodeMethodNotFound, "Method not found")
-		return
-	}
-	for _, s := range q.link.audience() {
-		s.mu.Lock()
-		on := s.general
-		s.mu.Unlock()
-		if on == nil {
-			continue
-		}
-		if q.link.asking.Add(1) > maxAsking {
-			q.link.asking.Add(-1)
-			q.refuse(jsonrpc.CodeInternal, "too many requests are waiting for the client")
-			return
-		}
-		var params []byte
-		if q.m.Params.Present() {
-			params = q.m.At(q.m.Params)
-		}
-		ctx, cancel := context.WithTimeout(q.link.conn.ctx, stateTTL)
-		go func() {
-			defer cancel()
-			defer q.link.asking.Add(-1)
-			q.answer(s.ask(ctx, on, q.m.Method, params, &pending{link: q.link, serverID: q.m.IDKey()}))
-		}()
-		return
-	}
-	q.refuse(jsonrpc.CodeInternal, "the client is not there")
 }

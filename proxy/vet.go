@@ -65,7 +65,7 @@ func (c *conn) vet(method string, params []byte) ([]byte, error) {
 		if table[method].params.Clash(params, whole) != "" || metaNames.Clash(params, jsonrpc.Find(params, whole, "_meta")) != "" {
 			return nil, errNames
 		}
-		params = dropOwn(params)
+		params = jsonrpc.DropMembers(dropOwn(params), func(n string) bool { return n == "task" }) // see mayTask
 	}
 	if method == "elicitation/create" {
 		return c.vetElicitation(params)
@@ -309,6 +309,13 @@ func dropOwn(raw []byte) []byte {
 	if !mayHoldOwn(raw) {
 		return raw
 	}
+	return replaceMembers(raw, isOwn, func([]byte) []byte { return nil })
+}
+
+// replaceMembers returns raw with other values in the members, wherever they stand, whose
+// quoted names is says; those whose new value is nil are taken out. It returns raw itself
+// if there are none.
+func replaceMembers(raw []byte, is func(quoted []byte) bool, by func(value []byte) []byte) []byte {
 	var out []byte
 	at := 0 // from here on nothing is copied yet
 	for i := 0; ; {
@@ -318,9 +325,16 @@ func dropOwn(raw []byte) []byte {
 		}
 		i += quote
 		end := stringEnd(raw, i)
-		if colon := afterSpace(raw, end); colon < len(raw) && raw[colon] == ':' && isOwn(raw[i:end]) {
+		if colon := afterSpace(raw, end); colon < len(raw) && raw[colon] == ':' && is(raw[i:end]) {
+			value := afterSpace(raw, colon+1)
+			end = valueEnd(raw, value)
+			if v := by(raw[value:end:end]); v != nil {
+				out = append(append(out, raw[at:value]...), v...)
+				at, i = end, end
+				continue
+			}
 			out = append(out, raw[at:i]...)
-			end = afterSpace(raw, valueEnd(raw, afterSpace(raw, colon+1)))
+			end = afterSpace(raw, end)
 			if end < len(raw) && raw[end] == ',' {
 				end++
 			} else {

@@ -411,37 +411,6 @@ func TestTaskCreated(t *testing.T) {
 	mustLack(t, got, "evil.example")
 }
 
-// TestClientTask: a server's requests about the client's tasks are bounded.
-func TestClientTask(t *testing.T) {
-	f := newFake(t, "one", false)
-	c := newClient(t, testRelay(t, nil, f)).legacy(`{"tasks":{"list":{}}}`)
-	c.send(`{"jsonrpc":"2.0","id":1,"method":"tools/list"}`)
-	server := <-f.conns
-	for i := range maxAsking {
-		server.Send(fmt.Sprintf(`{"jsonrpc":"2.0","id":"a%d","method":"tasks/list"}`, i))
-	}
-	server.Send(`{"jsonrpc":"2.0","id":"over","method":"tasks/list"}`)
-	mustContain(t, f.await(t, `"over"`), "too many requests")
-	question, err := jsonrpc.Parse([]byte(c.await("tasks/list")), jsonrpc.Limits{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.send(`{"jsonrpc":"2.0","id":` + string(question.At(question.ID)) + `,"result":{"tasks":[]}}`)
-	f.await(t, `"result":{"tasks":[]}`)
-	for range maxAsking - 1 {
-		c.await("tasks/list")
-	}
-	for { // the one answered makes room for one, once its answer is on its way
-		server.Send(`{"jsonrpc":"2.0","id":"again","method":"tasks/list"}`)
-		select {
-		case <-c.msgs:
-			return
-		case refusal := <-f.seen:
-			mustContain(t, refusal, "too many requests")
-		}
-	}
-}
-
 // TestRootsWithoutParams: a request without params reaches the client without params.
 func TestRootsWithoutParams(t *testing.T) {
 	f := newFake(t, "one", false)

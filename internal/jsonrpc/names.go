@@ -59,6 +59,9 @@ func (s *Names) Clash(raw []byte, obj Span) string {
 	seen := few[:0]
 	var many map[string]bool // the names of an object with more than a few
 	for n := range Members(raw, obj) {
+		if s.Find(raw[n.Start:n.End]) != "" {
+			continue // whatever equals it but for case is found by being unknown
+		}
 		name := String(raw[n.Start:n.End])
 		folded := Fold(name)
 		if len(name) <= s.maxLen {

@@ -312,3 +312,22 @@ func BenchmarkCheck(b *testing.B) {
 		}
 	}
 }
+
+func TestCheckResult(t *testing.T) {
+	s := mustCompile(t, `{"type":"object","properties":{"amount":{"type":"number","maximum":10},"to":{"type":"array","items":{"properties":{"iban":{}}}},"rates":{"type":"object","additionalProperties":{"type":"number"}}}}`)
+	for content, want := range map[string]string{
+		`{"amount":1}`:                               "",
+		`{"amount":1,"more":{"a":1,"A":2}}`:          "upper and lower case",
+		`{"rates":{"usd":1,"USD":2}}`:                "",
+		`{"amount":11}`:                              "at most",
+		`{"amount":1,"Amount":2}`:                    "upper and lower case",
+		`{"to":[{"iban":1},{"\u0049ban":1}]}`:        "upper and lower case",
+		`{"x":1,"X":2}`:                              "upper and lower case",
+		"{\n\"amount\":1,\"amoun\\u0074\\u200b\":2}": "",
+	} {
+		err := s.CheckResult([]byte(content))
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: error %v, want %q", content, err, want)
+		}
+	}
+}

@@ -69,12 +69,17 @@ func (s *Schema) Validate(instance []byte) error {
 	return s.validate(instance)
 }
 
-// ValidateParsed is Validate for a value in a message that [jsonrpc.Parse] has read.
-func (s *Schema) ValidateParsed(instance []byte) error {
-	if len(instance) > 0 && s.Err() == nil && oneLine(instance) && s.plan.accepts(instance, false, true) {
+// CheckResult holds the structured content of a result against the schema:
+// [Schema.FoldClash] and [Schema.Validate], for a value in a message that [jsonrpc.Parse]
+// has read.
+func (s *Schema) CheckResult(content []byte) error {
+	if len(content) > 0 && s.Err() == nil && oneLine(content) && s.plan.accepts(content, true, true) {
 		return nil
 	}
-	return s.Validate(instance)
+	if name, clash := s.FoldClash(content); clash {
+		return fmt.Errorf("a name in it equals %q but for upper and lower case", printable(name))
+	}
+	return s.Validate(content)
 }
 
 // validate is Validate without a plan, whose word is the last.
