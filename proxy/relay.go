@@ -39,6 +39,8 @@
 //	refuse.go     answers to calls that are not made
 //	unknown.go    methods that only the configuration knows
 //	vet.go        what a server may ask of the client
+//	form.go       what a user is asked, and how it looks
+//	wording.go    which words ask for a credential
 //	redaction.go  what is taken out of messages and put back into arguments
 //	knowledge.go  what a session remembers for the policy: labels, calls, values
 //	result.go     what becomes of a result: projection, rules on results, memory
