@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -459,4 +460,50 @@ func TestLogLevelOfRequests(t *testing.T) {
 			t.Errorf("%s: the server was told %q, the client got %q", step.level, told, got)
 		}
 	}
+}
+
+// TestRefusedSubscription: a resource that its server refused to watch is not watched, and
+// there is an end to those that are.
+func TestRefusedSubscription(t *testing.T) {
+	f := newFake(t, "one", false)
+	f.caps = `{"resources":{"subscribe":true}}`
+	f.answers["resources/list"] = `{"resources":[{"uri":"x://1","name":"r"}]}`
+	f.answers["resources/templates/list"] = `{"resourceTemplates":[{"uriTemplate":"y://{n}","name":"t"}]}`
+	f.answers["resources/unsubscribe"] = `{}`
+	f.handle = func(c *fakeConn, m *jsonrpc.Message) bool {
+		if uri, _ := jsonrpc.GetString(m.At(m.Params), "uri"); m.Method == "resources/subscribe" && uri != "x://1" {
+			c.Send(`{"jsonrpc":"2.0","id":` + string(m.At(m.ID)) + `,"result":{}}`)
+			return true
+		}
+		return false
+	}
+	c := newClient(t, testRelay(t, nil, f)).legacy(`{}`)
+	mustContain(t, c.send(`{"jsonrpc":"2.0","id":1,"method":"resources/subscribe","params":{"uri":"x://1"}}`), `"error"`)
+	if l := c.s.fleet.links()[0]; len(l.wanted()) != 0 {
+		t.Errorf("watched: %v", l.wanted())
+	}
+	for i := range maxWatched {
+		if got := c.send(fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"method":"resources/subscribe","params":{"uri":"y://%d"}}`, i, i)); !strings.Contains(got, `"result"`) {
+			t.Fatal(got)
+		}
+	}
+	mustContain(t, c.send(`{"jsonrpc":"2.0","id":"over","method":"resources/subscribe","params":{"uri":"y://more"}}`), "unsubscribe from some")
+	mustContain(t, c.send(`{"jsonrpc":"2.0","id":"same","method":"resources/subscribe","params":{"uri":"y://1"}}`), `"result"`)
+	mustContain(t, c.send(`{"jsonrpc":"2.0","id":"less","method":"resources/unsubscribe","params":{"uri":"y://1"}}`), `"result"`)
+	mustContain(t, c.send(`{"jsonrpc":"2.0","id":"room","method":"resources/subscribe","params":{"uri":"y://more"}}`), `"result"`)
+}
+
+// TestTasksOfSeveralServers: a legacy client is told what the servers together can do of
+// tasks, in the specification's words and no others.
+func TestTasksOfSeveralServers(t *testing.T) {
+	a, b, c := newFake(t, "a", false), newFake(t, "b", false), newFake(t, "c", false)
+	a.caps = `{"tools":{},"tasks":{"list":{"x":1},"more":{"evil":1}}}`
+	b.caps = `{"tools":{},"tasks":{"cancel":{},"requests":{"tools":{"call":{}},"no/such":{}}}}`
+	client := newClient(t, testRelay(t, nil, a, b, c))
+	client.s.fleet.introduce()
+	for _, conn := range client.s.fleet.all() {
+		<-conn.settled()
+	}
+	got := client.send(`{"jsonrpc":"2.0","id":"init","method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"test","version":"1"}}}`)
+	mustContain(t, got, `"tasks":{"list":{},"cancel":{},"requests":{"tools":{"call":{}}}}`)
 }

@@ -99,7 +99,7 @@ func declares(caps []byte, path ...string) bool {
 // whose emptiness harms nobody, since a client would never ask again.
 func (s *Session) offers(modern bool) (caps []byte, instructions string) {
 	var tools, resources, subscribe, prompts, logging, completions, tasksExt bool
-	var tasks []byte
+	var tasks []byte // of a legacy client
 	var texts []string
 	conns := s.fleet.all()
 	for _, c := range conns {
@@ -121,8 +121,8 @@ func (s *Session) offers(modern bool) (caps []byte, instructions string) {
 		prompts = prompts || has("prompts")
 		logging = logging || has("logging")
 		completions = completions || has("completions")
-		if !modern && !offersModern && tasks == nil {
-			tasks = jsonrpc.Get(offered, "tasks")
+		if !modern && !offersModern {
+			tasks = mergeTasks(tasks, offered)
 		}
 		tasksExt = tasksExt || modern && offersModern && has("extensions", extensionTasks)
 		if text != "" {
@@ -163,6 +163,26 @@ func (s *Session) offers(modern bool) (caps []byte, instructions string) {
 		add(`"extensions":{"` + extensionTasks + `":{}}`)
 	}
 	return append(b, '}'), strings.Join(texts, "\n\n")
+}
+
+// mergeTasks adds what a server offers of tasks to what others do (2025-11-25,
+// basic/utilities/tasks, "Server Capabilities"); nil if none offers any.
+func mergeTasks(tasks, offered []byte) []byte {
+	if !declares(offered, "tasks") {
+		return tasks
+	}
+	if tasks == nil {
+		tasks = []byte("{}")
+	}
+	for _, member := range []string{"list", "cancel"} {
+		if declares(offered, "tasks", member) {
+			tasks = jsonrpc.SetMember(tasks, member, []byte("{}"))
+		}
+	}
+	if declares(offered, "tasks", "requests", "tools", "call") {
+		tasks = jsonrpc.SetMember(tasks, "requests", []byte(`{"tools":{"call":{}}}`))
+	}
+	return tasks
 }
 
 // legacyCaps returns the capabilities that a legacy server is told of when it is

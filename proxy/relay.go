@@ -23,6 +23,7 @@
 //	answers.go    what the client answers
 //	subscribe.go  list changes, resource updates, log messages, progress
 //	listen.go     the subscriptions at servers that this takes
+//	uri.go        which server a URI is for
 //	tasks.go      tasks of both forms
 //	clienttasks.go  tasks that clients make of requests of servers
 //	related.go    which task a message belongs to
