@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"net"
 	"os"
 	"strings"
 	"testing"
@@ -20,12 +21,18 @@ import (
 
 // runChild is a real server over stdio that has a credential in its environment. It does
 // not start with one that holds "refuse", and with one that holds "more" it has a tool
-// more.
+// more. Where PORT says so, there cannot be two at the same time.
 func runChild() {
 	secret := os.Getenv("SECRET")
 	if strings.Contains(secret, "refuse") {
 		fmt.Fprintln(os.Stderr, "that password is refused: "+secret)
 		os.Exit(3)
+	}
+	if port := os.Getenv("PORT"); port != "" {
+		if _, err := net.Listen("tcp", "127.0.0.1:"+port); err != nil {
+			fmt.Fprintln(os.Stderr, "another one is running already")
+			os.Exit(4)
+		}
 	}
 	s := server.NewMCPServer("child", "1", server.WithToolCapabilities(true))
 	s.AddTool(mcp.NewTool("who", mcp.WithNumber("ms")), func(_ context.Context, r mcp.CallToolRequest) (*mcp.CallToolResult, error) {
@@ -71,6 +78,20 @@ func fingerprint(value string) string {
 func childServer(name, reference string) config.Server {
 	return config.Server{Name: name, Command: os.Args[0], Env: map[string]string{"MCPFIREWALL_TEST_CHILD": "1", "SECRET": reference},
 		Timeout: 20 * time.Second, MaxMessage: jsonrpc.DefaultMaxBytes}
+}
+
+// onlyChild is childServer for one of which there cannot be two.
+func onlyChild(t testing.TB, name, reference string) config.Server {
+	t.Helper()
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := net.SplitHostPort(free.Addr().String())
+	free.Close()
+	s := childServer(name, reference)
+	s.Env["PORT"] = port
+	return s
 }
 
 // secretFile is a file with a value, and what changes it as one does that must not be

@@ -21,6 +21,10 @@ import (
 // under way at the first end there, and then it is ended. Only then are the old values
 // given up. A server that was told too little of what its client can do is replaced the
 // same way.
+//
+// A server of which there cannot be two, since it holds a lock or a port, does not
+// come up beside itself: after some tries, or when the old values have ended, it is ended
+// first, in a moment in which it does nothing if there is one, and calls wait.
 
 // credentials are what a connection is made with and what its calls carry, as of one grant.
 type credentials struct {
@@ -175,32 +179,125 @@ func (l *link) await() (*vault.Grant, error) {
 	return nil, nil
 }
 
-// change puts new credentials in force and returns the link that has them, or the old one
-// if that ended before there was another.
+// besideTries is how often a server is started beside the one that has the old credentials
+// before that one is ended for it.
+const besideTries = 3
+
+// change puts new credentials in force and returns the link that has them, or one that has
+// ended if there is no other.
 func (c *conn) change(l *link, keys *credentials, why string) *link {
+	began, failed := time.Now(), 0
 	for delay := leastDelay; ; delay = min(2*delay, greatestDelay) {
 		if l.informed() && keys.connects(l.keys.Load()) {
 			c.rekey(l, keys)
 			return l
 		}
-		c.room(l)
-		n, err := c.connect(c.ctx, keys)
-		if err == nil {
-			c.replace(l, n, why)
+		if n := c.beside(l, keys, delay, why); n != nil {
 			return n
 		}
-		reason := c.fleet.relay.redact.Text(err.Error())
-		c.log.Warn().Str("because", why).Str("reason", reason).Stringer("retry", delay).Msg("server did not come up beside itself: it goes on as it is while it can")
-		if keys = c.renewed(l, keys, delay); keys == nil {
+		failed++
+		over := l.keys.Load().over()
+		if over || failed == besideTries || failed < besideTries && time.Since(began) > handshakeTime { // which it spent waiting for the other's lock, perhaps
+			failed = besideTries
+			if l = c.instead(l, keys, over, why); l.ended() || l.keys.Load() == keys {
+				return l
+			}
+		}
+		next := c.renewed(l, keys, delay)
+		if next == nil {
 			return l
+		}
+		if next != keys {
+			keys, began, failed = next, time.Now(), 0
 		}
 	}
 }
 
-// renewed waits before credentials are tried again, and returns them or those that have
-// come in their place. It returns nil once the link that has the old ones has ended.
+// over reports whether the credentials have ended.
+func (k *credentials) over() bool {
+	left, ends := k.grant.Ends()
+	return ends && left == 0
+}
+
+// whileValid returns a context that ends with the credentials, and at the latest after limit.
+func (k *credentials) whileValid(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
+	if left, ends := k.grant.Ends(); ends {
+		limit = min(limit, left)
+	}
+	return context.WithTimeout(ctx, limit)
+}
+
+// beside starts the server with new credentials beside the link, and puts it in the link's
+// place. It returns nil if it did not come up while the old credentials last.
+func (c *conn) beside(l *link, keys *credentials, delay time.Duration, why string) *link {
+	ctx, cancel := l.keys.Load().whileValid(c.ctx, handshakeTime+defaultTimeout)
+	defer cancel()
+	c.room(ctx, l)
+	stop := make(chan struct{})
+	go func() {
+		select {
+		case <-ctx.Done():
+			if l.keys.Load().over() {
+				c.hold(l)
+			}
+		case <-stop:
+		}
+	}()
+	n, err := c.connect(ctx, keys)
+	close(stop)
+	if err == nil {
+		c.replace(l, n, why)
+		return n
+	}
+	reason := c.fleet.relay.redact.Text(err.Error())
+	c.log.Warn().Str("because", why).Str("reason", reason).Stringer("retry", delay).Msg("server did not come up beside itself: it goes on as it is while it can")
+	return nil
+}
+
+// instead ends the link and starts the server with new credentials in its place. If that
+// fails it is started once more with the old ones, unless they are over. It returns the
+// link that came up; if none did, the old one.
+func (c *conn) instead(l *link, keys *credentials, over bool, why string) *link {
+	old := l.keys.Load()
+	ctx, cancel := old.whileValid(c.ctx, c.timeout())
+	l.waitFor(ctx, l.idle()) // a moment in which ending it costs no call anything
+	cancel()
+	c.hold(l)
+	ctx, cancel = context.WithTimeout(c.ctx, c.timeout()/2) // the rest is for the start
+	l.waitFor(ctx, l.retire())
+	cancel()
+	over = over || !l.lend()
+	l.end(errors.New("it is started anew: " + why))
+	<-l.buried
+	n, err := c.connect(c.ctx, keys)
+	switch {
+	case err == nil && !over:
+		c.release(old)
+	case err != nil && over:
+		c.release(keys)
+	case err != nil:
+		c.log.Warn().Str("reason", c.fleet.relay.redact.Text(err.Error())).Msg("server did not come up with its new credentials: it is started with the old ones")
+		if n, err = c.connect(c.ctx, old); err != nil {
+			c.release(old)
+			c.release(keys)
+		}
+	}
+	if err != nil {
+		c.log.Warn().Str("reason", c.fleet.relay.redact.Text(err.Error())).Msg("server did not come up with new credentials")
+		c.letGo()
+		return l
+	}
+	n.resubscribe()
+	c.publish(n)
+	c.changed(l, n, why)
+	return n
+}
+
+// renewed waits before credentials are tried again, no longer than the old ones last, and
+// returns them or those that have come in their place. It returns nil once the link that
+// has the old ones has ended.
 func (c *conn) renewed(l *link, keys *credentials, delay time.Duration) *credentials {
-	ctx, stop := context.WithTimeout(c.ctx, delay)
+	ctx, stop := l.keys.Load().whileValid(c.ctx, delay)
 	defer stop()
 	go func() {
 		select {
@@ -266,15 +363,7 @@ func (c *conn) replace(old, n *link, why string) {
 	c.mu.Unlock()
 	c.publish(n)
 	quiet := old.retire()
-	c.log.Info().Str("because", why).Msg("server was started anew")
-	c.fleet.relay.event(why+": server started anew", c.name, nil)
-	changed := n.catalog.changed(&old.catalog)
-	for _, s := range c.fleet.members() {
-		for _, kind := range changed {
-			s.listChanged(kind, true)
-		}
-	}
-	n.resubscribe() // to what was asked for between the two
+	c.changed(old, n, why)
 	c.draining.Go(func() {
 		select {
 		case <-quiet:
@@ -292,11 +381,19 @@ func (c *conn) replace(old, n *link, why string) {
 	})
 }
 
+// changed tells of a new link in the place of an old one.
+func (c *conn) changed(old, n *link, why string) {
+	c.log.Info().Str("because", why).Msg("server was started anew")
+	c.fleet.relay.event(why+": server started anew", c.name, nil)
+	c.fleet.announce(n.catalog.changed(&old.catalog)...)
+	n.resubscribe() // to what was asked for between the two
+}
+
 // maxRetired bounds the links of one connection that still have calls to end.
 const maxRetired = 4
 
 // room waits until there are few enough links that have calls to end.
-func (c *conn) room(l *link) {
+func (c *conn) room(ctx context.Context, l *link) {
 	for {
 		c.mu.Lock()
 		n, left := len(c.retired), c.left
@@ -307,6 +404,8 @@ func (c *conn) room(l *link) {
 		select {
 		case <-left:
 		case <-l.gone:
+			return
+		case <-ctx.Done():
 			return
 		}
 	}

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -98,8 +99,92 @@ func TestRotationThatFails(t *testing.T) {
 	for end := time.Now().Add(time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		mustContain(t, c.callTool("who", `{}`), before)
 	}
+	// It may be that there cannot be two of it, so in the end it is tried alone.
+	for before == pidOf.FindString(c.callTool("who", `{}`)) {
+		time.Sleep(5 * time.Millisecond)
+	}
+	for range 100 {
+		mustContain(t, c.callTool("who", `{}`), fingerprint(password(0)))
+	}
 	set(password(1))
 	c.until("who", `{}`, fingerprint(password(1)))
+}
+
+// TestRotationOfAnOnlyOne changes the credential of a server of which there cannot be two,
+// while calls are under way without a pause.
+func TestRotationOfAnOnlyOne(t *testing.T) {
+	path, set := secretFile(t, password(0))
+	r := testRelay(t, func(c *config.Config) {
+		c.Servers = append(c.Servers, onlyChild(t, "child", "${file:"+path+"}"))
+	})
+	c := newClient(t, r).legacy(`{}`)
+	c.until("who", `{}`, fingerprint(password(0)))
+	var stop atomic.Bool
+	var wg sync.WaitGroup
+	for worker := range 3 {
+		wg.Go(func() {
+			for n := 0; !stop.Load(); n++ {
+				got := c.wait(c.start(fmt.Sprintf(`{"jsonrpc":"2.0","id":"w%d-%d","method":"tools/call","params":{"name":"who","arguments":{"ms":%d}}}`, worker, n, (n*7)%40)))
+				if !pidOf.MatchString(got) {
+					t.Errorf("lost call: %s", got)
+				}
+			}
+		})
+	}
+	set(password(1))
+	c.until("who", `{}`, fingerprint(password(1)))
+	stop.Store(true)
+	wg.Wait()
+	for len(c.msgs) > 0 {
+		mustLack(t, <-c.msgs, "list_changed")
+	}
+}
+
+// TestLeaseOfAnOnlyOne holds that such a server does not go on with credentials that have
+// ended.
+func TestLeaseOfAnOnlyOne(t *testing.T) {
+	var mu sync.Mutex
+	var ends []time.Time // of each password's lease
+	const lasts = 2 * time.Second
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		switch {
+		case strings.HasPrefix(req.URL.Path, "/v1/sys/internal/ui/mounts/"):
+			io.WriteString(w, `{"data":{"path":"database/","type":"database"}}`)
+		case req.URL.Path == "/v1/database/creds/r":
+			mu.Lock()
+			defer mu.Unlock()
+			fmt.Fprintf(w, `{"lease_id":"database/creds/r/%d","lease_duration":%d,"renewable":false,"data":{"password":%q}}`,
+				len(ends), lasts/time.Second, password(len(ends)))
+			ends = append(ends, time.Now().Add(lasts))
+		default:
+			io.WriteString(w, `{"data":{"ttl":3600,"renewable":false}}`)
+		}
+	}))
+	t.Cleanup(srv.Close)
+	cfg := testConfig(t, func(c *config.Config) {
+		c.Servers = append(c.Servers, onlyChild(t, "child", "${vault:database/creds/r#password}"))
+	})
+	log, err := audit.Open(audit.Options{Path: t.TempDir() + "/audit.jsonl"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := relayWith(t, cfg, log, vault.Options{Address: srv.URL, Token: "hvs.token"}, zerolog.New(zerolog.NewTestWriter(t)))
+	c := newClient(t, r).legacy(`{}`)
+	c.until("who", `{}`, fingerprint(password(0)))
+	for last := 0; last < 3; {
+		before := time.Now()
+		got := c.callTool("who", `{}`)
+		mu.Lock()
+		for n := range ends {
+			if strings.Contains(got, fingerprint(password(n))) {
+				if last = n; before.After(ends[n].Add(500 * time.Millisecond)) {
+					t.Errorf("a call was made %v after the end of its credential", before.Sub(ends[n]))
+				}
+			}
+		}
+		mu.Unlock()
+		mustContain(t, got, "pid ")
+	}
 }
 
 func TestRotationComparesDefinitions(t *testing.T) {

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bytes"
+	"context"
 	"math"
 	"slices"
 
@@ -21,6 +22,32 @@ func (l *link) retire() <-chan struct{} {
 	defer l.mu.Unlock()
 	l.retired = true
 	return l.quiet(math.MaxInt64)
+}
+
+// idle returns a channel that is closed once no call of a client is under way, however
+// many come until then.
+func (l *link) idle() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.quiet(math.MaxInt64)
+}
+
+// waitFor waits for a channel of idle or retire, the link's end, or that of ctx.
+func (l *link) waitFor(ctx context.Context, quiet <-chan struct{}) {
+	select {
+	case <-quiet:
+	case <-l.gone:
+	case <-ctx.Done():
+	}
+}
+
+// lend keeps the link from giving its credentials up at its end. It reports whether it has
+// not done so already.
+func (l *link) lend() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lent = true
+	return !l.closed
 }
 
 // quiet returns a channel that is closed when the clients' calls with ids up to last have

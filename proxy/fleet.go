@@ -287,6 +287,7 @@ type conn struct {
 
 	mu      sync.Mutex
 	link    *link
+	held    *link         // whose lists stand while another is started in its place
 	err     error         // why there is no link
 	attempt chan struct{} // closed when the current attempt has come up or failed
 	retired []*link       // that were replaced and have calls to end
@@ -330,6 +331,35 @@ func (c *conn) live(ctx context.Context) (*link, error) {
 		return nil, fmt.Errorf("server %s is not available: %w; it is being restarted", c.name, c.err)
 	}
 	return c.link, nil
+}
+
+// listed returns the link whose lists clients see, or nil.
+func (c *conn) listed() *link {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.link == nil {
+		return c.held
+	}
+	return c.link
+}
+
+// hold lets calls wait for the next link in the place of one, whose lists stand until
+// then.
+func (c *conn) hold(l *link) {
+	c.mu.Lock()
+	if c.link == l {
+		c.held = l
+	}
+	c.mu.Unlock()
+	c.unlink(l)
+}
+
+// letGo drops the lists of a link that nothing has come in the place of.
+func (c *conn) letGo() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.held = nil
+	c.fleet.relay.epoch.Add(1)
 }
 
 // unlink lets calls wait for the next link after one that has ended.

@@ -121,7 +121,7 @@ func (c *conn) publish(l *link) {
 			if c.link == nil {
 				close(c.attempt)
 			}
-			c.link, c.err = l, nil
+			c.link, c.held, c.err = l, nil, nil
 			f.relay.epoch.Add(1) // while nobody can have the link yet: a view without it would be taken for new
 			c.mu.Unlock()
 			f.mu.Unlock()

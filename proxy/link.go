@@ -42,6 +42,7 @@ type link struct {
 	calls   map[int64]*upcall
 	retired bool                // it was replaced, and takes no more calls of clients
 	closed  bool                // its credentials are given up
+	lent    bool                // its credentials are another's to give up
 	waiters []waiter            // for calls to end
 	tasks   map[string]struct{} // by the server's id, those that are under way
 	ghosts  map[int64]time.Time // calls given up that the server may still be busy with, and until when
@@ -107,6 +108,7 @@ func (c *conn) connect(ctx context.Context, keys *credentials) (*link, error) {
 		return nil, err
 	}
 	close(l.opened)
+	defer context.AfterFunc(ctx, func() { l.end(ctx.Err()) })()
 	finish := func(err error) (*link, error) {
 		l.end(err)
 		l.transport.Close()
@@ -131,8 +133,11 @@ func (c *conn) connect(ctx context.Context, keys *credentials) (*link, error) {
 		l.transport.Close()
 		l.mu.Lock()
 		l.closed = true
+		lent := l.lent
 		l.mu.Unlock()
-		c.release(l.keys.Load())
+		if !lent {
+			c.release(l.keys.Load())
+		}
 		close(l.buried)
 	}()
 	return l, nil

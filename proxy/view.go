@@ -102,7 +102,12 @@ func (f *fleet) view() *view {
 		return v
 	}
 	gen := f.relay.current.Load()
-	links := f.links()
+	var links []*link
+	for _, c := range f.all() {
+		if l := c.listed(); l != nil {
+			links = append(links, l)
+		}
+	}
 	serials := make([]serial, len(links))
 	for i, l := range links {
 		l.catalog.mu.Lock()

@@ -89,7 +89,7 @@ func (g *Grant) Next(ctx context.Context) (*Grant, error) {
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
 		}
-		left, _ := g.ending()
+		left, _ := g.Ends()
 		if left == 0 && !g.expired {
 			g.expired = true
 			return nil, fmt.Errorf("%w: %w", ErrExpired, err)
@@ -99,9 +99,9 @@ func (g *Grant) Next(ctx context.Context) (*Grant, error) {
 	}
 }
 
-// ending returns how long the first of the leases that are due is still valid, and
-// false if none is due.
-func (g *Grant) ending() (left time.Duration, due bool) {
+// Ends returns for how long the values are still valid, and false if nothing speaks for
+// their end: while a lease can be renewed it has none.
+func (g *Grant) Ends() (left time.Duration, due bool) {
 	for _, l := range g.leases() {
 		if !l.isDue() {
 			continue
@@ -117,7 +117,7 @@ func (g *Grant) ending() (left time.Duration, due bool) {
 // await returns when there is something to be done. After a failure that is when
 // the time to try again has come, or the end of the secret.
 func (g *Grant) await(ctx context.Context, again time.Duration) error {
-	left, due := g.ending()
+	left, due := g.Ends()
 	if due && !g.expired && left > 0 {
 		again = min(again, left)
 	}
@@ -161,7 +161,7 @@ func (g *Grant) await(ctx context.Context, again time.Duration) error {
 func (g *Grant) successor(ctx context.Context) (*Grant, error) {
 	r := g.r
 	limit := r.options.Timeout
-	left, due := g.ending()
+	left, due := g.Ends()
 	if due && !g.expired {
 		limit = min(limit, max(left, time.Second))
 	}
