@@ -233,7 +233,7 @@ func (l *link) listChanged(m *jsonrpc.Message, _ *upcall) {
 	}
 	l.catalog.refresh(kinds, func(err error) {
 		if err != nil {
-			l.end(err) // its capabilities are unknown now: it is started again
+			l.end(because("its lists could not be fetched", err)) // its capabilities are unknown now: it is started again
 			return
 		}
 		for _, s := range l.audience() {

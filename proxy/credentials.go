@@ -45,7 +45,7 @@ func (c *conn) acquire(ctx context.Context) (*credentials, error) {
 	}
 	grant, err := c.fleet.relay.vault.Acquire(ctx, texts, vault.Vars{Subject: c.fleet.principal})
 	if err != nil {
-		return nil, fmt.Errorf("resolving references: %w", err)
+		return nil, &outage{"its credentials could not be obtained", fmt.Errorf("resolving references: %w", err)}
 	}
 	return c.equip(grant), nil
 }
@@ -115,7 +115,7 @@ func (c *conn) follow(l *link) *link {
 		next, err := l.await()
 		switch {
 		case err != nil:
-			l.end(fmt.Errorf("its credentials have ended: %w", err))
+			l.end(&outage{"its credentials have ended", fmt.Errorf("its credentials have ended: %w", err)})
 			<-l.gone
 			return l
 		case l.ended():

@@ -292,7 +292,7 @@ func (x *Exchange) fail(code int, message string, data []byte) answer {
 
 // failf is fail for an error value that says all.
 func (x *Exchange) failErr(err error) answer {
-	return x.fail(jsonrpc.CodeInternal, err.Error(), nil)
+	return x.fail(jsonrpc.CodeInternal, told(err), nil)
 }
 
 // relayError passes a server's error response on: its own code, message and data.

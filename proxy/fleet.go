@@ -263,12 +263,12 @@ func (f *fleet) starting() string {
 }
 
 // down says of the server that a capability with the name could be of that it is not
-// available, and why; "" if no server is down.
+// available, and why, as far as clients are told; "" if no server is down.
 func (f *fleet) down(name string) string {
 	for _, c := range f.all() {
 		of := !f.relay.current.Load().prefix || strings.HasPrefix(name, c.name+"__") || strings.Contains(name, ":")
 		if err := c.failed(); err != nil && of {
-			return fmt.Sprintf("server %s is not available: %v", c.name, err)
+			return fmt.Sprintf("server %s is not available: %s; the firewall's log says more", c.name, told(err))
 		}
 	}
 	return ""
@@ -328,7 +328,8 @@ func (c *conn) live(ctx context.Context) (*link, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.link == nil {
-		return nil, fmt.Errorf("server %s is not available: %w; it is being restarted", c.name, c.err)
+		return nil, &outage{fmt.Sprintf("server %s is not available: %s; it is being restarted, and the firewall's log says more", c.name, told(c.err)),
+			fmt.Errorf("server %s is not available: %w; it is being restarted", c.name, c.err)}
 	}
 	return c.link, nil
 }
@@ -414,7 +415,7 @@ func (c *conn) run() {
 		}
 		text := c.fleet.relay.redact.Text(err.Error())
 		c.mu.Lock()
-		c.err = errors.New(text)
+		c.err = &outage{told(err), errors.New(text)}
 		if l == nil {
 			close(c.attempt)
 		}

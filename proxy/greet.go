@@ -75,7 +75,7 @@ func (l *link) handshake() error {
 		case <-l.gone:
 			return l.reason()
 		case <-ctx.Done():
-			return fmt.Errorf("%w within %s", failure, handshakeTime)
+			return &outage{"it did not answer in time", fmt.Errorf("%w within %s", failure, handshakeTime)}
 		}
 		l.forget(open[modern])
 		delete(open, modern)

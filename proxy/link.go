@@ -99,13 +99,13 @@ func (c *conn) connect(ctx context.Context, keys *credentials) (*link, error) {
 	l.keys.Store(keys)
 	o, err := c.options(keys)
 	if err != nil {
-		return nil, err
+		return nil, because("it could not be started", err)
 	}
 	o.Events = upstream.Events{Message: l.receive, Malformed: l.malformed, Closed: l.end}
 	open, cancel := context.WithTimeout(ctx, handshakeTime)
 	defer cancel()
 	if l.transport, err = upstream.Open(open, o); err != nil {
-		return nil, err
+		return nil, because("it could not be started or reached", err)
 	}
 	close(l.opened)
 	defer context.AfterFunc(ctx, func() { l.end(ctx.Err()) })()
@@ -115,11 +115,11 @@ func (c *conn) connect(ctx context.Context, keys *credentials) (*link, error) {
 		return nil, err
 	}
 	if err := l.handshake(); err != nil {
-		return finish(err)
+		return finish(because("its handshake failed", err))
 	}
 	l.greeted.Store(true)
 	if err := l.catalog.fetch(ctx, listKinds...); err != nil {
-		return finish(err)
+		return finish(because("its lists could not be fetched", err))
 	}
 	if l.modern {
 		l.relisten()
@@ -575,7 +575,8 @@ func (l *link) end(err error) {
 
 // unanswered is why a call has no answer that was under way when the link ended.
 func (l *link) unanswered(err error) error {
-	return fmt.Errorf("server %s ended before it answered: %w", l.conn.name, err)
+	return &outage{fmt.Sprintf("server %s ended before it answered: %s; the firewall's log says more", l.conn.name, told(err)),
+		fmt.Errorf("server %s ended before it answered: %w", l.conn.name, err)}
 }
 
 func (l *link) reason() error {

@@ -347,7 +347,7 @@ func (k *call) inputRequired(m *jsonrpc.Message, round int) (a answer, again boo
 	requests, keys, err := c.vetRequests(x.identity.caps, m.Raw, jsonrpc.Find(m.Raw, m.Result, "inputRequests"))
 	c.recordQuestion(x.s, "input_required", err)
 	if err != nil {
-		return k.failure("the call was not finished: "+err.Error(), nil), false
+		return k.failure("the call was not finished: "+told(err), nil), false
 	}
 	next.Asked = keys
 	x.s.observeAside(k.c, jsonrpc.DropMembers(m.At(m.Result), func(n string) bool { return n == "_meta" || n == "resultType" || n == "requestState" }))

@@ -18,7 +18,7 @@ func (k *call) withhold(err error) answer {
 
 // unanswered is the client's answer when the server gave none.
 func (k *call) unanswered(err error) answer {
-	return k.failure(k.x.s.relay.redact.Text(err.Error()), nil)
+	return k.failure(k.x.s.relay.redact.Text(told(err)), nil)
 }
 
 // unavailable is the client's answer when the server is down.
@@ -28,7 +28,7 @@ func (k *call) unavailable(err error) answer {
 	if werr := k.x.s.relay.audit.Write(&rec); werr != nil {
 		return k.withhold(werr)
 	}
-	return k.failure(rec.Error, nil)
+	return k.failure(k.x.s.relay.redact.Text(told(err)), nil)
 }
 
 // refuse records a decision against the call and tells the client.

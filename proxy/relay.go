@@ -37,6 +37,7 @@
 //	drain.go      the end of a connection that was replaced
 //	masks.go      which values the redactor knows
 //	inject.go     arguments that the firewall adds to calls
+//	outage.go     why a server cannot be used, for clients and for the log
 //	refuse.go     answers to calls that are not made
 //	unknown.go    methods that only the configuration knows
 //	vet.go        what a server may ask of the client

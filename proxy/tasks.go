@@ -194,7 +194,7 @@ func (x *Exchange) task() answer {
 	k.link.launch(up, x.m.Splice(edits...), nil)
 	m, _, err := k.await(up)
 	if err != nil {
-		return k.outcome(x.fail(jsonrpc.CodeInternal, x.s.relay.redact.Text(err.Error()), nil), 0, err)
+		return k.outcome(x.fail(jsonrpc.CodeInternal, x.s.relay.redact.Text(told(err)), nil), 0, err)
 	}
 	if m.Kind == jsonrpc.Failure {
 		x.s.observeAside(k.c, m.At(m.Error))

@@ -188,11 +188,7 @@ func (t *stdio) why() error {
 	} else {
 		lived = lived.Round(time.Second)
 	}
-	s := fmt.Sprintf("the server %s after %v", exit, lived)
-	if words := t.stderr.lastWords(); words != "" {
-		s += "; its last words: " + words
-	}
-	return errors.New(s)
+	return &ended{fmt.Sprintf("the server %s after %v", exit, lived), t.stderr.lastWords()}
 }
 
 // fail ends the server for a reason that is not its own.

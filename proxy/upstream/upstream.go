@@ -99,16 +99,48 @@ type StatusError struct {
 	Body string // its beginning, at most 512 bytes, without secrets
 }
 
-// Error names the status and what the server said.
-func (e *StatusError) Error() string {
+func (e *StatusError) brief() string {
 	s := "the server answered with HTTP status " + strconv.Itoa(e.Code)
 	if text := http.StatusText(e.Code); text != "" {
 		s += " (" + text + ")"
 	}
+	return s
+}
+
+// Error names the status and what the server said.
+func (e *StatusError) Error() string {
+	s := e.brief()
 	if e.Body != "" {
 		s += ": " + e.Body
 	}
 	return s
+}
+
+// ended is the end of a child process, with what it last said on its standard error.
+type ended struct{ how, words string }
+
+func (e *ended) Error() string {
+	if e.words == "" {
+		return e.how
+	}
+	return e.how + "; its last words: " + e.words
+}
+
+// Brief returns what an error of a Transport says without words of the server or of those
+// on the way to it, or "" if all that it says is our own.
+func Brief(err error) string {
+	var end *ended
+	var status *StatusError
+	var broken *scrubbed
+	switch {
+	case errors.As(err, &end):
+		return end.how
+	case errors.As(err, &status):
+		return status.brief()
+	case errors.As(err, &broken):
+		return "the connection to the server failed"
+	}
+	return ""
 }
 
 // Open connects to a server: it starts the child process, or waits for the endpoint of
