@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"net/url"
+	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/mcpfirewall/mcpfirewall/internal/config"
@@ -30,6 +33,11 @@ type injected struct {
 // the definition without that.
 func (c *capability) hide(raw []byte) []byte {
 	input := jsonrpc.Get(raw, "inputSchema")
+	for _, in := range c.conn.cfg.Inject {
+		if in.Tool == "" || rules.Match(in.Tool, c.name) {
+			c.guarded = append(c.guarded, jsonrpc.Fold(in.Argument))
+		}
+	}
 	var err error
 	if c.inject, err = injections(c.conn.cfg, c.name, input); err != nil {
 		c.reason = err.Error()
@@ -52,8 +60,15 @@ func injections(cfg config.Server, tool string, input []byte) ([]injected, error
 	properties := jsonrpc.Get(input, "properties")
 	// Those for all tools stand before the others.
 	for i, in := range cfg.Inject {
+		if in.Tool != "" && !rules.Match(in.Tool, tool) {
+			continue
+		}
 		property := jsonrpc.Get(properties, in.Argument)
-		if len(property) == 0 || in.Tool != "" && !rules.Match(in.Tool, tool) {
+		d := declaration{input, jsonrpc.Fold(in.Argument)}
+		if d.within(input, len(property) == 0, 0) {
+			return nil, fmt.Errorf("the argument %s cannot be added to its calls: the schema declares it elsewhere than under properties at its top, where the agent would see it", bounded(in.Argument))
+		}
+		if len(property) == 0 {
 			continue
 		}
 		kind, err := kindOf(property)
@@ -115,7 +130,7 @@ func (i injected) value(text string) ([]byte, error) {
 	case i.kind == "boolean" && (text == "true" || text == "false"):
 		return raw, nil
 	}
-	return nil, fmt.Errorf("the argument %s, which the firewall adds, is a %s by the tool's schema, and its value is none", bounded(i.name), i.kind)
+	return nil, fmt.Errorf("the argument %s is a %s by the tool's schema, and its value is none", bounded(i.name), i.kind)
 }
 
 // complete returns the arguments with those that the firewall adds, as they are at the link
@@ -138,41 +153,121 @@ func (c *capability) complete(l *link, args []byte) ([]byte, error) {
 	return args, nil
 }
 
-// forges refuses arguments of which one has the name of one that the firewall adds, however
-// its letters are cased, just as if no tool declared it.
+// forges refuses arguments of which one has the name of one that the firewall adds, or would
+// add if the tool declared it, however its letters are cased, just as if no tool declared it.
 func (c *capability) forges(args []byte) error {
-	if len(c.inject) == 0 {
+	if len(c.guarded) == 0 {
 		return nil
 	}
 	for name := range jsonrpc.Members(args, jsonrpc.Span{End: len(args)}) {
 		given := jsonrpc.String(args[name.Start:name.End])
-		for _, in := range c.inject {
-			if jsonrpc.Fold(given) == jsonrpc.Fold(in.name) {
-				return fmt.Errorf("the tool declares no argument %q: use only the arguments of its schema", bounded(given))
-			}
+		if slices.Contains(c.guarded, jsonrpc.Fold(given)) {
+			return fmt.Errorf("the tool declares no argument %q: use only the arguments of its schema", bounded(given))
 		}
 	}
 	return nil
 }
 
 // checkComplete holds what will be sent, with what the firewall adds, against the server's
-// schema.
+// schema. What that says of an argument which the agent does not see is for the log.
 func (k *call) checkComplete() error {
 	if len(k.c.inject) == 0 {
 		return nil
 	}
 	args, err := k.c.complete(k.link, k.sent)
-	if err != nil {
-		return err
+	hidden := err != nil
+	if err == nil {
+		err = k.c.full.Check(args, policy.TakesUndeclared(k.c.conn.cfg.Arguments, k.c.name))
+		hidden = err != nil && slices.ContainsFunc(k.c.inject, func(in injected) bool { return strings.Contains(err.Error(), in.name) })
 	}
-	return k.c.full.Check(args, policy.TakesUndeclared(k.c.conn.cfg.Arguments, k.c.name))
+	if hidden {
+		k.c.conn.log.Error().Str("tool", bounded(k.c.name)).Str("reason", k.x.s.relay.redact.Text(err.Error())).Msg("what inject adds to a call does not fit the tool's schema")
+		return errors.New("what the firewall adds to calls of this tool does not fit its schema: the person who configured it has to correct that, and the firewall's log says what it is")
+	}
+	return err
 }
 
 // whole are keywords of JSON Schema that speak of an object as a whole.
 var whole = []string{"anyOf", "oneOf", "not", "if", "then", "else", "dependentRequired", "dependentSchemas", "dependencies", "propertyNames", "default", "examples"}
 
-// maxHideDepth bounds how deep allOf is followed.
+// maxHideDepth bounds how deep keywords that apply in place are followed.
 const maxHideDepth = 16
+
+// declaration is looked for in a schema: that of an argument, by its name folded.
+type declaration struct {
+	root []byte
+	name string
+}
+
+// within reports whether a schema that applies to the arguments as a whole, or one that it
+// takes along, declares the argument. Where counts is false, what is written out under it
+// does not count, since it can be taken out, but what it refers to does.
+func (d declaration) within(s []byte, counts bool, depth int) bool {
+	if depth > maxHideDepth {
+		return true
+	}
+	for name, value := range jsonrpc.Members(s, jsonrpc.Span{End: len(s)}) {
+		keyword, part := jsonrpc.String(s[name.Start:name.End]), s[value.Start:value.End]
+		switch keyword {
+		case "properties", "patternProperties":
+			for name := range jsonrpc.Members(part, jsonrpc.Span{End: len(part)}) {
+				if counts && d.named(jsonrpc.String(part[name.Start:name.End]), keyword == "patternProperties") {
+					return true
+				}
+			}
+		case "allOf", "anyOf", "oneOf":
+			for el := range jsonrpc.Elements(part, jsonrpc.Span{End: len(part)}) {
+				if d.within(part[el.Start:el.End], counts, depth+1) {
+					return true
+				}
+			}
+		case "not", "if", "then", "else":
+			if d.within(part, counts, depth+1) {
+				return true
+			}
+		case "dependentSchemas", "dependencies":
+			for _, el := range jsonrpc.Members(part, jsonrpc.Span{End: len(part)}) {
+				if d.within(part[el.Start:el.End], counts, depth+1) {
+					return true
+				}
+			}
+		case "$ref", "$dynamicRef", "$recursiveRef":
+			to, found := d.resolve(jsonrpc.String(part))
+			if !found || d.within(to, true, depth+1) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// named reports whether the name of a property, or the pattern of one, is the argument's.
+func (d declaration) named(name string, pattern bool) bool {
+	if !pattern {
+		return jsonrpc.Fold(name) == d.name
+	}
+	re, err := regexp.Compile("(?i)" + name)
+	return err != nil || re.MatchString(d.name)
+}
+
+// resolve returns what a reference within the schema leads to.
+func (d declaration) resolve(ref string) ([]byte, bool) {
+	pointer, ok := strings.CutPrefix(ref, "#")
+	if !ok || pointer == "" || pointer[0] != '/' {
+		return nil, false
+	}
+	to := d.root
+	for _, step := range strings.Split(pointer[1:], "/") {
+		step, err := url.PathUnescape(step)
+		if err != nil {
+			return nil, false
+		}
+		if to = jsonrpc.Get(to, strings.NewReplacer("~1", "/", "~0", "~").Replace(step)); len(to) == 0 {
+			return nil, false
+		}
+	}
+	return to, true
+}
 
 // withoutInjected returns the schema as the agent sees it. Where a keyword ties an argument
 // that is hidden to others, the keyword is left out: the server's own schema, which

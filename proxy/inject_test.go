@@ -167,7 +167,7 @@ func TestInjectAndSchemas(t *testing.T) {
 		},
 		"no number": {
 			input: `{"type":"object","properties":{"key":{"type":"integer"}}}`,
-			args:  `{}`, want: `its value is none`,
+			args:  `{}`, want: `the firewall's log says what it is`,
 		},
 		"boolean": {
 			input:  `{"type":"object","properties":{"key":{"type":["boolean","null"]}}}`,
@@ -180,7 +180,43 @@ func TestInjectAndSchemas(t *testing.T) {
 		},
 		"does not fit": {
 			input: `{"type":"object","properties":{"key":{"type":"string","minLength":50}}}`,
-			args:  `{}`, want: `at least 50 characters`,
+			args:  `{}`, want: `the firewall's log says what it is`,
+		},
+		"says what it has to be": {
+			input: `{"type":"object","properties":{"key":{"const":"K-expected"}}}`,
+			args:  `{}`, want: `the firewall's log says what it is`, hidden: []string{"K-expected"},
+		},
+		"all of, not at the top": {
+			input: `{"type":"object","properties":{"q":{"type":"string"}},"allOf":[{"properties":{"key":{"type":"string"}},"required":["key"]}]}`,
+			args:  `{}`, want: `Unknown tool`,
+		},
+		"referred to": {
+			input: `{"type":"object","$ref":"#/$defs/a~1b","$defs":{"a/b":{"properties":{"key":{"type":"string"}}}}}`,
+			args:  `{}`, want: `Unknown tool`,
+		},
+		"referred to, and at the top": {
+			input: `{"type":"object","properties":{"key":{"type":"string"}},"anyOf":[{"$ref":"#/$defs/In"},{}],"$defs":{"In":{"properties":{"key":{"type":"string"}}}}}`,
+			args:  `{}`, want: `Unknown tool`,
+		},
+		"referred to by an anchor": {
+			input: `{"type":"object","$ref":"#in","$defs":{"In":{"$anchor":"in","properties":{"key":{"type":"string"}}}}}`,
+			args:  `{}`, want: `Unknown tool`,
+		},
+		"by a pattern": {
+			input: `{"type":"object","patternProperties":{"^K":{"type":"string"}}}`,
+			args:  `{}`, want: `Unknown tool`,
+		},
+		"by a condition": {
+			input: `{"type":"object","properties":{"q":{}},"dependentSchemas":{"q":{"if":{},"then":{"oneOf":[{"properties":{"key":{}}}]}}}}`,
+			args:  `{}`, want: `Unknown tool`,
+		},
+		"another is referred to": {
+			input: `{"type":"object","properties":{"key":{"type":"string"},"in":{"$ref":"#/$defs/In"}},"$defs":{"In":{"properties":{"key":{"type":"string"}}}}}`,
+			args:  `{"in":{"key":"mine"}}`, want: `got {\"in\":{\"key\":\"mine\"},\"key\":\"value\"}`,
+		},
+		"open and not declared": {
+			input: `{"type":"object","additionalProperties":true}`,
+			args:  `{"Key":"mine"}`, want: `declares no argument`,
 		},
 		"twin but for case": {
 			input: `{"type":"object","properties":{"key":{"type":"string"},"KEY":{"type":"string"}}}`,

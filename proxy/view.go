@@ -38,6 +38,7 @@ type capability struct {
 	shape         redact.Shape // of results, as output demands it
 	headers       []schema.HeaderParam
 	inject        []injected     // what the firewall adds to calls
+	guarded       []string       // names, folded, that no agent may give, since they are for that
 	full          *schema.Schema // of the server, where inject hides part of it
 	open          bool           // arguments that the schema does not declare pass
 	reason        string         // why it is withheld though the policy would show it
