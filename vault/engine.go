@@ -58,6 +58,9 @@ type reply struct {
 	Data          jsontext.Value `json:"data"`
 }
 
+// asker is ask, or what takes its place.
+type asker = func(context.Context, func(*api.Client) (*api.Response, error)) (*api.Client, []byte, error)
+
 // ask sends a request that send makes, a second time if the token turned out not
 // to be accepted any more. The body is read for an error too.
 func (r *Resolver) ask(ctx context.Context, send func(*api.Client) (*api.Response, error)) (client *api.Client, body []byte, err error) {

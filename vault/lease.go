@@ -301,7 +301,7 @@ func (l *lease) drop(g *Grant) {
 	go func() {
 		defer r.tasks.Done()
 		for wait := time.Second; l.endless || l.remaining() > 0; wait = min(2*wait, time.Minute) {
-			if l.revoke(r.ctx) {
+			if l.revoke(r.ctx, r.ask) {
 				return
 			}
 			select {
@@ -317,14 +317,14 @@ func (l *lease) drop(g *Grant) {
 // revoke asks Vault to revoke the lease, and reports whether there is nothing more
 // to be tried. Vault itself sees to it that it is done, even where the database is
 // not reached right now.
-func (l *lease) revoke(ctx context.Context) (done bool) {
+func (l *lease) revoke(ctx context.Context, ask asker) (done bool) {
 	body, err := json.Marshal(map[string]string{"lease_id": l.id})
 	if err != nil {
 		return true
 	}
 	bound, cancel := context.WithTimeout(ctx, l.r.options.Timeout)
 	defer cancel()
-	client, _, err := l.r.ask(bound, func(c *api.Client) (*api.Response, error) {
+	client, _, err := ask(bound, func(c *api.Client) (*api.Response, error) {
 		return put(bound, c, "sys/leases/revoke", body)
 	})
 	if err == nil {
@@ -343,6 +343,16 @@ func (l *lease) revoke(ctx context.Context) (done bool) {
 		l.r.forget(l)
 	}
 	return refused
+}
+
+// own asks with the token that the lease was made with, where there is no login any more.
+func (l *lease) own(_ context.Context, send func(*api.Client) (*api.Response, error)) (*api.Client, []byte, error) {
+	resp, err := send(l.client)
+	body, readErr := drain(resp)
+	if err == nil {
+		err = readErr
+	}
+	return l.client, body, err
 }
 
 // forget ends the care for a lease.

@@ -297,15 +297,16 @@ func (r *Resolver) loginSecrets() []Secret {
 }
 
 // logout ends the login: its token is revoked if the login was ours, and never if
-// it was given to us. It returns when everything that login started has ended.
-func (r *Resolver) logout(ctx context.Context) {
+// it was given to us. It returns when everything that login started has ended, and the
+// clients whose tokens are no more.
+func (r *Resolver) logout(ctx context.Context) (ended []*api.Client) {
 	l := &r.logins
 	l.mu.Lock()
 	l.closed = true
 	cancel := l.cancel
 	l.mu.Unlock()
 	if cancel == nil {
-		return
+		return nil
 	}
 	cancel()
 	l.running.Wait() // a login under way may still have succeeded
@@ -317,8 +318,12 @@ func (r *Resolver) logout(ctx context.Context) {
 		l.end(current)
 	}
 	for _, s := range sessions {
-		if err := s.self.Auth().Token().RevokeSelfWithContext(ctx, ""); err != nil && status(err) != http.StatusForbidden {
+		switch err := s.self.Auth().Token().RevokeSelfWithContext(ctx, ""); {
+		case err == nil:
+			ended = append(ended, s.client)
+		case status(err) != http.StatusForbidden: // which may also mean that it has ended
 			r.options.Log.Warn().Err(r.loginFailed("revoking the token of the login", err)).Msg("the token stays valid until its end")
 		}
 	}
+	return ended
 }

@@ -127,8 +127,8 @@ func New(o Options) (*Resolver, error) {
 	return r, nil
 }
 
-// Close revokes all leases, and the login's token if the login was ours, and makes
-// every Next return. After it, the Resolver resolves nothing more. What is not
+// Close revokes the login's token if the login was ours, with which Vault ends all its
+// leases, and one by one the leases that are left, and makes every Next return. After it, the Resolver resolves nothing more. What is not
 // revoked when ctx ends, as after a kill of the process, ends by itself at the end
 // of its lease.
 func (r *Resolver) Close(ctx context.Context) {
@@ -141,14 +141,22 @@ func (r *Resolver) Close(ctx context.Context) {
 		r.tasks.Wait()
 		close(idle)
 	}()
+	patience := ctx
+	if end, limited := ctx.Deadline(); limited { // most of the time is for Vault
+		var cancel context.CancelFunc
+		patience, cancel = context.WithTimeout(ctx, time.Until(end)/4)
+		defer cancel()
+	}
 	select {
 	case <-idle:
-	case <-ctx.Done():
+	case <-patience.Done():
 	}
 
+	ended := r.logout(ctx)
 	r.mu.Lock()
 	left := slices.Collect(maps.Keys(r.leases))
 	r.mu.Unlock()
+	left = slices.DeleteFunc(left, func(l *lease) bool { return l.id == "" || slices.Contains(ended, l.client) })
 	const atOnce = 8
 	var revoking sync.WaitGroup
 	slots := make(chan struct{}, atOnce)
@@ -156,13 +164,10 @@ func (r *Resolver) Close(ctx context.Context) {
 		revoking.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			if l.id != "" {
-				l.revoke(ctx)
-			}
+			l.revoke(ctx, l.own)
 		})
 	}
 	revoking.Wait()
-	r.logout(ctx)
 }
 
 // Expand returns s with every reference replaced by its value, and the values.
