@@ -245,49 +245,62 @@ func (l *link) listChanged(m *jsonrpc.Message, _ *upcall) {
 // audience are the sessions that a server's messages to nobody in particular concern.
 func (l *link) audience() []*Session { return l.conn.fleet.members() }
 
-// listWait bounds how long a list waits for servers that are still starting: all of it
-// for the first server to come up, a little for the others after that.
+// A list waits for servers that are coming up for the first time: while none is up yet, for
+// at most listWait; and when one is, until listGrace after the connections were made, since
+// there are clients that overlook a list_changed. What comes later is announced.
 const (
-	listWait      = 5 * time.Second
-	listWaitOther = time.Second
+	listWait  = 5 * time.Second
+	listGrace = time.Second
 )
 
-// gather waits until the lists can be answered without leaving a server out that is about
-// to come up. A server that hangs delays the others' lists by a moment only, once.
+// gather waits, in that sense, until the lists can be answered. One slow or dead server
+// delays nobody for longer than the grace, and nobody at all after it.
 func (s *Session) gather(ctx context.Context) {
+	age := time.Since(s.fleet.born)
+	if age > listWait {
+		return
+	}
 	ctx, cancel := context.WithTimeout(ctx, listWait)
 	defer cancel()
 	conns := s.fleet.all()
-	first := make(chan struct{}, len(conns))
+	came := make(chan struct{}, len(conns))
+	coming := 0
 	for _, c := range conns {
-		select {
-		case <-c.settled():
-		default:
-			go func() {
-				select {
-				case <-c.settled():
-				case <-ctx.Done():
-				}
-				first <- struct{}{}
-			}()
+		settled := c.settled()
+		if c.failed() != nil || closed(settled) {
 			continue
 		}
-		first <- struct{}{}
+		coming++
+		go func() {
+			select {
+			case <-settled:
+				came <- struct{}{}
+			case <-ctx.Done():
+			}
+		}()
 	}
-	var others <-chan time.Time
-	if age := time.Since(s.fleet.born); age > listWait {
-		return
-	}
-	for range conns {
+	grace := time.NewTimer(max(listGrace-age, 0))
+	defer grace.Stop()
+	for ; coming > 0; coming-- {
+		var over <-chan time.Time
+		if slices.ContainsFunc(conns, func(c *conn) bool { return c.up() != nil }) {
+			over = grace.C
+		}
 		select {
-		case <-first:
-		case <-others:
+		case <-came:
+		case <-over:
 			return
 		case <-ctx.Done():
 			return
 		}
-		if others == nil && slices.ContainsFunc(conns, func(c *conn) bool { return c.up() != nil }) {
-			others = time.After(listWaitOther)
-		}
+	}
+}
+
+func closed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
 	}
 }

@@ -507,3 +507,35 @@ func TestTasksOfSeveralServers(t *testing.T) {
 	got := client.send(`{"jsonrpc":"2.0","id":"init","method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"test","version":"1"}}}`)
 	mustContain(t, got, `"tasks":{"list":{},"cancel":{},"requests":{"tools":{"call":{}}}}`)
 }
+
+// TestSlowServerDelaysNobody has one server that is up and one that does not answer yet.
+func TestSlowServerDelaysNobody(t *testing.T) {
+	quick, slow := newFake(t, "quick", false), newFake(t, "slow", false)
+	slow.handle = func(c *fakeConn, m *jsonrpc.Message) bool { return m.Method == "initialize" } // swallowed
+	c := newClient(t, testRelay(t, nil, quick, slow)).legacy(`{}`)
+	began := time.Now()
+	for i, method := range []string{"tools/list", "tools/list", "resources/list", "resources/templates/list", "prompts/list"} {
+		got := c.send(fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"method":%q}`, i, method))
+		if method == "tools/list" {
+			mustContain(t, got, `"name":"quick__echo"`)
+		}
+	}
+	if took := time.Since(began); took > listGrace+500*time.Millisecond {
+		t.Errorf("the lists took %v together", took)
+	}
+	c.s.fleet.born = began.Add(-listGrace)
+	began = time.Now()
+	c.send(`{"jsonrpc":"2.0","id":"again","method":"tools/list"}`)
+	mustContain(t, c.callTool("slow__echo", `{}`), "server slow is still starting")
+	if took := time.Since(began); took > 500*time.Millisecond {
+		t.Errorf("a list and a call took %v after the grace", took)
+	}
+	conn := <-slow.conns
+	m, err := jsonrpc.Parse([]byte(slow.await(t, `"initialize"`)), jsonrpc.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.Send(`{"jsonrpc":"2.0","id":` + string(m.At(m.ID)) + `,"result":{"protocolVersion":"2025-11-25","capabilities":{"tools":{}},"serverInfo":{"name":"slow","version":"1"}}}`)
+	c.await("tools/list_changed")
+	mustContain(t, c.send(`{"jsonrpc":"2.0","id":"last","method":"tools/list"}`), `"name":"quick__echo"`, `"name":"slow__echo"`)
+}

@@ -275,7 +275,7 @@ func (x *Exchange) listPrompts() answer   { return x.list(promptList) }
 func (x *Exchange) list(k listKind) answer {
 	s := x.s
 	s.gather(x.ctx)
-	fresh, cancel := context.WithTimeout(x.ctx, listWaitOther)
+	fresh, cancel := context.WithTimeout(x.ctx, listGrace)
 	for _, l := range s.fleet.links() {
 		if err := l.catalog.fresh(fresh); err != nil {
 			s.relay.log.Warn().Err(err).Msg("list answered with what the server offered before")
