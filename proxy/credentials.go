@@ -34,6 +34,7 @@ type credentials struct {
 	args   []string
 	env    map[string]string
 	inject []string // by index in the configuration's Inject
+	unfit  error    // why no connection can be made with them
 }
 
 // acquire resolves the references of the server's configuration.
@@ -68,7 +69,11 @@ func (c *conn) equip(grant *vault.Grant) *credentials {
 		k.env[name] = take()
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.cfg.Headers)) {
-		k.header.Set(name, take())
+		value := take()
+		k.header.Set(name, value)
+		if err := CheckHeader(c.cfg.Headers[name], value, grant.Secrets); err != nil && k.unfit == nil {
+			k.unfit = &outage{"its credentials cannot be used", fmt.Errorf("headers.%s: %w", name, err)}
+		}
 	}
 	k.inject = rest
 	return k
@@ -188,16 +193,26 @@ const besideTries = 3
 func (c *conn) change(l *link, keys *credentials, why string) *link {
 	began, failed := time.Now(), 0
 	for delay := leastDelay; ; delay = min(2*delay, greatestDelay) {
-		if l.informed() && keys.connects(l.keys.Load()) {
+		over := l.keys.Load().over()
+		switch {
+		case keys.unfit != nil && over:
+			c.release(keys)
+			l.end(keys.unfit)
+			<-l.buried
+			return l
+		case keys.unfit != nil:
+			c.log.Warn().Str("reason", c.fleet.relay.redact.Text(keys.unfit.Error())).Msg("new credentials of the server cannot be used: it goes on with the old ones while they last")
+		case l.informed() && keys.connects(l.keys.Load()):
 			c.rekey(l, keys)
 			return l
+		default:
+			if n := c.beside(l, keys, delay, why); n != nil {
+				return n
+			}
+			failed++
+			over = l.keys.Load().over()
 		}
-		if n := c.beside(l, keys, delay, why); n != nil {
-			return n
-		}
-		failed++
-		over := l.keys.Load().over()
-		if over || failed == besideTries || failed < besideTries && time.Since(began) > handshakeTime { // which it spent waiting for the other's lock, perhaps
+		if keys.unfit == nil && (over || failed == besideTries || failed < besideTries && time.Since(began) > handshakeTime) { // which it spent waiting for the other's lock, perhaps
 			failed = besideTries
 			if l = c.instead(l, keys, over, why); l.ended() || l.keys.Load() == keys {
 				return l

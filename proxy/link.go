@@ -97,6 +97,9 @@ func (c *conn) connect(ctx context.Context, keys *credentials) (*link, error) {
 	l := &link{conn: c, gone: make(chan struct{}), buried: make(chan struct{}), opened: make(chan struct{}), calls: map[int64]*upcall{}, http: c.cfg.URL != ""}
 	l.catalog.link = l
 	l.keys.Store(keys)
+	if keys.unfit != nil {
+		return nil, keys.unfit
+	}
 	o, err := c.options(keys)
 	if err != nil {
 		return nil, because("it could not be started", err)

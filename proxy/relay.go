@@ -33,6 +33,7 @@
 //	receive.go    what a server sends
 //	forward.go    a call as it is sent to the server
 //	credentials.go  the credentials of a connection, and what happens when they change
+//	header.go     what the value of a header may hold
 //	oauth.go      where the access tokens of servers that want OAuth come from
 //	drain.go      the end of a connection that was replaced
 //	masks.go      which values the redactor knows

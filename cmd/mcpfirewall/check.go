@@ -81,7 +81,7 @@ func (a *app) check(ctx context.Context, flag string, live bool, wait time.Durat
 	defer f.close()
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	problems = append(f.checkReferences(ctx, live), policy.RedactionWarnings(cfg)...)
+	problems = slices.Concat(f.checkReferences(ctx, live), exposures(cfg), policy.RedactionWarnings(cfg))
 	if live {
 		more, err := f.checkLive(ctx)
 		if err != nil {
@@ -114,11 +114,10 @@ func (f *firewall) checkReferences(ctx context.Context, live bool) config.Proble
 			continue
 		}
 		g.Close()
-		kept := slices.ContainsFunc(parts, func(p vault.Part) bool {
-			return p.Ref != nil && (p.Ref.Source == vault.SourceVault || p.Ref.Source == vault.SourceKeyring)
-		})
-		if kept && strings.Contains(path, ".args[") {
-			warn(path, "the value becomes part of the server's command line, which every user of this machine can read: pass it in env, if the server takes it from there")
+		if strings.Contains(path, ".headers.") {
+			if err := proxy.CheckHeader(text, g.Values[0], g.Secrets); err != nil {
+				warn(path, err.Error())
+			}
 		}
 		for _, s := range g.Secrets {
 			if redact.Short(s.Value) {

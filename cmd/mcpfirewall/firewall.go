@@ -54,6 +54,7 @@ func (a *app) open(cfg *config.Config, level zerolog.Level) (*firewall, error) {
 		log.close()
 		return nil, err
 	}
+	f.warnOfExposures(cfg)
 	return f, nil
 }
 
@@ -229,6 +230,7 @@ func (f *firewall) reload(flag string) {
 	}
 	f.cfg = cfg
 	f.log.Info().Str("file", cfg.Path).Msg("configuration reloaded")
+	f.warnOfExposures(cfg)
 }
 
 // reloadable reports what of a new configuration only a new start can put in force.

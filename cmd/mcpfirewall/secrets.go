@@ -208,8 +208,14 @@ func (u usage) state() string {
 	if u.short() {
 		words = append(words, "too short to be masked")
 	}
+	if u.onCommandLine() {
+		words = append(words, "on a command line, which every user of this machine can read")
+	}
 	return strings.Join(words, ", ")
 }
+
+// onCommandLine reports whether the value becomes part of one.
+func (u usage) onCommandLine() bool { return strings.Contains(u.at, ".args[") }
 
 // short reports what redact says of a value of this length, whatever it is.
 func (u usage) short() bool { return redact.Short(strings.Repeat("x", u.status.Bytes)) }
@@ -254,10 +260,11 @@ func (a *app) secretsJSON(uses []usage) error {
 		Watched   bool       `json:"watched"`
 		PerUser   bool       `json:"per_user,omitzero"`
 		Short     bool       `json:"too_short_to_mask,omitzero"`
+		Shown     bool       `json:"on_command_line,omitzero"`
 	}
 	entries := []entry{}
 	for _, u := range uses {
-		e := entry{UsedBy: u.at, Reference: u.ref.Name(), Source: u.ref.Source, State: "ok", PerUser: u.ref.PerUser()}
+		e := entry{UsedBy: u.at, Reference: u.ref.Name(), Source: u.ref.Source, State: "ok", PerUser: u.ref.PerUser(), Shown: u.onCommandLine()}
 		switch s := u.status; {
 		case s == nil:
 			e.State = "per-user"
