@@ -296,7 +296,8 @@ func (s *stage) frontTLS(cert, key string) (address string) {
 	return front.URL
 }
 
-// TestRecorded holds the client to replies that newer versions of Vault give.
+// TestRecorded holds the client to replies to logins that newer versions of Vault give;
+// TestNewerVault does so for all else.
 func TestRecorded(t *testing.T) {
 	s := &stage{t: t, log: newJournal()}
 	isolate(t)
