@@ -62,11 +62,15 @@ environment, the server gets PATH, HOME and their like only.`,
 
 // stdio serves the client on the standard streams.
 func (a *app) stdio(ctx context.Context, cfg *config.Config, session string) error {
+	guarded := protect() // before there is a secret
 	f, err := a.open(cfg, zerolog.InfoLevel)
 	if err != nil {
 		return err
 	}
 	defer f.close()
+	if guarded != nil {
+		f.log.Warn().Err(guarded).Msg("the memory is less protected than it could be")
+	}
 	f.watch(ctx, a)
 	f.Start()
 	f.trimSoon()
@@ -118,11 +122,15 @@ whoever can connect can use it. It ends on SIGTERM, once the calls under way hav
 }
 
 func (a *app) serve(ctx context.Context, cfg *config.Config, address string) error {
+	guarded := protect() // before there is a secret
 	f, err := a.open(cfg, zerolog.InfoLevel)
 	if err != nil {
 		return err
 	}
 	defer f.close()
+	if guarded != nil {
+		f.log.Warn().Err(guarded).Msg("the memory is less protected than it could be")
+	}
 	h := downstream.NewHTTP(f.Relay, downstream.HTTPOptions{
 		Hosts: cfg.Listen.Hosts, Origins: cfg.Listen.Origins, MaxRequest: int(cfg.Listen.MaxRequest),
 		Grace: cfg.Listen.ShutdownGrace, Log: f.log.Logger,

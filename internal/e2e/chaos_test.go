@@ -461,7 +461,9 @@ type leftovers struct{ descriptors, processes int }
 
 func (f *chaosFirewall) leftovers() leftovers {
 	fds, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", f.pid))
-	if err != nil {
+	if os.IsPermission(err) {
+		f.t.Log("descriptors are not counted: only root sees those of a process that protects its memory")
+	} else if err != nil {
 		f.t.Fatal(err)
 	}
 	return leftovers{len(fds), len(f.running())}
