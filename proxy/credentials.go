@@ -212,7 +212,9 @@ func (c *conn) change(l *link, keys *credentials, why string) *link {
 			failed++
 			over = l.keys.Load().over()
 		}
-		if keys.unfit == nil && (over || failed == besideTries || failed < besideTries && time.Since(began) > handshakeTime) { // which it spent waiting for the other's lock, perhaps
+		// It may also have waited for the other's lock. Over HTTP there can always be two.
+		only := c.cfg.URL == "" && (failed == besideTries || failed < besideTries && time.Since(began) > handshakeTime)
+		if keys.unfit == nil && (over || only) {
 			failed = besideTries
 			if l = c.instead(l, keys, over, why); l.ended() || l.keys.Load() == keys {
 				return l
