@@ -1,6 +1,7 @@
 package vault
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/tls"
@@ -207,6 +208,10 @@ func checkRetry(ctx context.Context, resp *http.Response, err error) (bool, erro
 
 // guard is a transport that bounds replies and refuses redirects to another
 // origin. Vault's client follows them by itself, and takes the token along.
+//
+// It reads a reply to its end before it gives it to the client, which cancels the
+// request of a raw write as soon as it has the header: what Vault had made then, such
+// as a lease, nobody would know of.
 type guard struct {
 	next http.RoundTripper
 }
@@ -227,9 +232,17 @@ func (g *guard) RoundTrip(req *http.Request) (*http.Response, error) {
 			return nil, moved
 		}
 	}
-	resp.Body = &boundedBody{resp.Body, maxReply}
+	body, err := io.ReadAll(&boundedBody{resp.Body, maxReply})
+	resp.Body.Close()
+	resp.Body = io.NopCloser(io.MultiReader(bytes.NewReader(body), bodyEnd{err}))
 	return resp, nil
 }
+
+// bodyEnd is how the reading of a body ended. An error is told where the client reads the
+// body; as one of the transport it would make the client send the request again.
+type bodyEnd struct{ err error }
+
+func (b bodyEnd) Read([]byte) (int, error) { return 0, cmp.Or(b.err, io.EOF) }
 
 // redirectError says that Vault redirected to another origin.
 type redirectError struct {

@@ -87,15 +87,6 @@ func (r *Resolver) ask(ctx context.Context, send func(*api.Client) (*api.Respons
 	}
 }
 
-// put sends a body to a path. The client has a method for that too, but it cancels the
-// request as soon as the header of the reply is there, and so with some luck before its
-// body was read: what Vault had made then, such as a lease, nobody would know of.
-func put(ctx context.Context, c *api.Client, path string, body []byte) (*api.Response, error) {
-	req := c.NewRequest(http.MethodPut, "/v1/"+path)
-	req.BodyBytes = body
-	return c.RawRequestWithContext(ctx, req)
-}
-
 // readVault reads a path of any engine: with parameters by a write, except for KV.
 func (r *Resolver) readVault(ctx context.Context, path string, params map[string][]string) (*reading, error) {
 	m, err := r.mountOf(ctx, path)
@@ -113,7 +104,7 @@ func (r *Resolver) readVault(ctx context.Context, path string, params map[string
 		if err != nil {
 			return nil, fmt.Errorf("%s: its parameters are not text", doing)
 		}
-		send = func(c *api.Client) (*api.Response, error) { return put(ctx, c, path, body) }
+		send = func(c *api.Client) (*api.Response, error) { return c.Logical().WriteRawWithContext(ctx, path, body) }
 	}
 	asked := time.Now()
 	client, body, err := r.ask(ctx, send)

@@ -178,7 +178,7 @@ func (l *lease) renew(ctx context.Context) error {
 		return err
 	}
 	client, body, err := l.r.ask(bound, func(c *api.Client) (*api.Response, error) {
-		return put(bound, c, "sys/leases/renew", body)
+		return c.Logical().WriteRawWithContext(bound, "sys/leases/renew", body)
 	})
 	var got reply
 	if err == nil {
@@ -325,7 +325,7 @@ func (l *lease) revoke(ctx context.Context, ask asker) (done bool) {
 	bound, cancel := context.WithTimeout(ctx, l.r.options.Timeout)
 	defer cancel()
 	client, _, err := ask(bound, func(c *api.Client) (*api.Response, error) {
-		return put(bound, c, "sys/leases/revoke", body)
+		return c.Logical().WriteRawWithContext(bound, "sys/leases/revoke", body)
 	})
 	if err == nil {
 		l.r.forget(l)

@@ -99,7 +99,7 @@ func (r *Resolver) writeKV(ctx context.Context, m mount, path string, next *read
 	}
 	at := m.path + "data/" + strings.TrimPrefix(path, m.path)
 	client, _, err := r.ask(ctx, func(c *api.Client) (*api.Response, error) {
-		return put(ctx, c, at, body)
+		return c.Logical().WriteRawWithContext(ctx, at, body)
 	})
 	var refused *api.ResponseError
 	switch {
