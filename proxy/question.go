@@ -237,7 +237,10 @@ func (x *Exchange) approve(k *call, d rules.Decision) answer {
 	if x.modern && x.m.Method == "completion/complete" {
 		return k.refuse(rules.Ask, d.Rule, d.Message+" The protocol has no way to ask for a completion, so it was not made.")
 	}
-	params := k.approvalParams(d)
+	params, err := k.approvalParams(d)
+	if err != nil {
+		return k.refuse(rules.Ask, d.Rule, d.Message+" A person has to approve this call, and "+err.Error()+", so it was not made. Make calls with fewer arguments, or have the policy changed.")
+	}
 	if x.modern {
 		c := &chain{}
 		if k.chain != nil {
@@ -280,36 +283,45 @@ func (k *call) declined(rule string) answer {
 	return k.refuse(rules.Ask, rule, "The user did not approve the call, so it was not made. Do not try it again unless the user asks for it.")
 }
 
-// maxShown bounds the arguments shown to the person who approves.
-const maxShown = 2000
+// maxShown bounds the arguments shown to the person who approves, in bytes.
+const maxShown = 4000
 
-// approvalParams is the form that asks a person about exactly this call.
-func (k *call) approvalParams(d rules.Decision) []byte {
+// approvalParams is the form that asks a person about exactly this call. It fails if the
+// person could not be shown each of its arguments.
+func (k *call) approvalParams(d rules.Decision) ([]byte, error) {
 	var b strings.Builder
 	verb := map[string]string{"tools/call": "run", "resources/read": "be read at", "prompts/get": "give the prompt", "completion/complete": "complete"}[k.x.m.Method]
 	fmt.Fprintf(&b, "Allow server %s to %s %s?\n", k.c.conn.name, verb, bounded(k.c.called))
-	args := string(k.shown)
-	if args == "" {
-		args = "{}"
+	if err := showArguments(&b, "Arguments", k.shown); err != nil {
+		return nil, err
 	}
-	fmt.Fprintf(&b, "Arguments%s", shownPart([]byte(args)))
 	if k.c.narrow != nil {
-		fmt.Fprintf(&b, "\nThat is %s with: %s", bounded(k.c.name), shownPart(k.readable()))
+		if err := showArguments(&b, "\nThat is "+bounded(k.c.name)+" with", k.readable()); err != nil {
+			return nil, err
+		}
 	}
 	fmt.Fprintf(&b, "\nAsked because of: %s", d.Rule)
 	if k.c.entry.Limits(d.Rule) || d.Rule == redactRule {
 		fmt.Fprintf(&b, "\n%s", d.Message)
 	}
 	params := jsonrpc.AppendQuote([]byte(`{"message":`), visible(b.String()))
-	return append(params, `,"requestedSchema":{"type":"object","properties":{}}}`...)
+	return append(params, `,"requestedSchema":{"type":"object","properties":{}}}`...), nil
 }
 
-// shownPart returns what a person is shown of arguments.
-func shownPart(args []byte) string {
-	if len(args) > maxShown {
-		return fmt.Sprintf(" (the first %d of %d bytes): %s…", maxShown, len(args), strings.ToValidUTF8(string(args[:maxShown]), ""))
+// showArguments writes what a person is shown of arguments: all of them, long ones cut.
+func showArguments(b *strings.Builder, title string, args []byte) error {
+	if len(args) == 0 {
+		args = []byte("{}")
 	}
-	return ": " + string(args)
+	shown, whole := jsonrpc.Excerpt(args, maxShown)
+	switch {
+	case shown == nil:
+		return fmt.Errorf("its arguments are too many to be shown to a person within %d bytes", maxShown)
+	case !whole:
+		title += fmt.Sprintf(" (%d bytes, long ones cut)", len(args))
+	}
+	fmt.Fprintf(b, "%s: %s", title, shown)
+	return nil
 }
 
 // visible shows control and format characters as escapes, so that what a person approves

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
@@ -95,6 +96,7 @@ func TestTime(t *testing.T) {
 }
 
 func TestArguments(t *testing.T) {
+	long := strings.Repeat("x", 200)
 	tests := []struct {
 		name, in string
 		want     any // the value of arguments
@@ -102,15 +104,17 @@ func TestArguments(t *testing.T) {
 	}{
 		{"whole", `{"a":1}`, map[string]any{"a": 1.0}, false},
 		{"as long as allowed", `"` + strings.Repeat("x", 30) + `"`, strings.Repeat("x", 30), false},
-		{"cut", `{"text":"` + strings.Repeat("x", 40) + `"}`, `{"text":"` + strings.Repeat("x", 23), true},
-		{"cut within a character", `"` + strings.Repeat("x", 30) + `🙂"`, `"` + strings.Repeat("x", 30), true},
+		{"a long text before what matters", `{"text":"` + long + `","to":"eve"}`, map[string]any{"text": long[:42] + "…(137 bytes left out)…" + long[:21], "to": "eve"}, true},
+		{"too much white space", `{"a":` + strings.Repeat(" ", 200) + `1}`, map[string]any{"a": 1.0}, false},
+		{"too many values", `{"a":[` + strings.Repeat("1,", 100) + `1]}`, `{"a":[` + strings.Repeat("1,", 61), true},
+		{"too many values, within a character", `{"a":[` + strings.Repeat("1,", 57) + `"🙂🙂",` + strings.Repeat("1,", 100) + `1]}`, `{"a":[` + strings.Repeat("1,", 57) + `"🙂`, true},
 		{"line breaks", "{\r\n\t\"a\":\n[1]}", map[string]any{"a": []any{1.0}}, false},
 		{"a record forged after a line break", "1}\n{\"event\":\"outcome\"}", "1}\n{\"event\":\"outcome\"}", false},
 		{"none", "", nil, false},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			l := open(t, Options{MaxArguments: 32})
+			l := open(t, Options{MaxArguments: 128})
 			if err := l.Write(&Record{Arguments: []byte(test.in)}); err != nil {
 				t.Fatal(err)
 			}
@@ -123,6 +127,10 @@ func TestArguments(t *testing.T) {
 			}
 			if _, cut := got[0]["arguments_cut"]; cut != test.cut {
 				t.Errorf("arguments_cut is %v, want %v", cut, test.cut)
+			}
+			digest := any(fmt.Sprintf("%x", sha256.Sum256([]byte(test.in))))
+			if got := got[0]["arguments_sha256"]; test.cut && got != digest || !test.cut && got != nil {
+				t.Errorf("arguments_sha256 is %v", got)
 			}
 		})
 	}

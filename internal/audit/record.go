@@ -2,6 +2,7 @@ package audit
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
+	"github.com/mcpfirewall/mcpfirewall/internal/jsonrpc"
 	"github.com/rs/zerolog"
 )
 
@@ -154,27 +156,29 @@ func text(e *zerolog.Event, key, s string) {
 
 const ellipsis = "…"
 
-// arguments adds raw as the JSON value that it is. What is too long is cut, and
-// what would break the line is made harmless: a line break within the value would
-// let an argument forge a record of its own.
+// arguments adds raw as the JSON value that it is, on one line, since a line break would
+// let an argument forge a record of its own. Of what is too long, each name and value keeps
+// its place, and a digest tells what the whole was.
 func arguments(e *zerolog.Event, raw []byte, most int) {
 	if len(raw) == 0 {
 		return
 	}
-	if len(raw) > most {
-		e.RawJSON("arguments", quote(raw[:runeStart(raw, most)])).Bool("arguments_cut", true)
-		return
-	}
-	if bytes.IndexByte(raw, '\n') < 0 {
+	broken := bytes.IndexByte(raw, '\n') >= 0
+	if len(raw) <= most && !broken {
 		e.RawJSON("arguments", raw)
 		return
 	}
-	value := jsontext.Value(raw).Clone()
-	if err := value.Compact(jsontext.AllowDuplicateNames(true), jsontext.PreserveRawStrings(true)); err != nil {
-		e.Bytes("arguments", raw)
-		return
+	value, whole := jsonrpc.Excerpt(raw, most)
+	if broken && !jsontext.Value(value).IsValid(jsontext.AllowDuplicateNames(true)) {
+		value, whole = nil, len(raw) <= most
 	}
-	e.RawJSON("arguments", value)
+	if value == nil {
+		value = quote(raw[:runeStart(raw, min(most, len(raw)))])
+	}
+	if e.RawJSON("arguments", value); !whole {
+		digest := sha256.Sum256(raw)
+		e.Bool("arguments_cut", true).Hex("arguments_sha256", digest[:])
+	}
 }
 
 // quote returns s as a JSON string. It is what zerolog makes of s, but that looks at
@@ -223,7 +227,7 @@ func plainPrefix(s []byte) (n int) {
 
 // runeStart returns the last place at or before n where a character of s begins.
 func runeStart[T string | []byte](s T, n int) int {
-	for n > 0 && !utf8.RuneStart(s[n]) {
+	for n > 0 && n < len(s) && !utf8.RuneStart(s[n]) {
 		n--
 	}
 	return n
