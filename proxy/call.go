@@ -10,6 +10,7 @@ import (
 	"github.com/mcpfirewall/mcpfirewall/internal/audit"
 	"github.com/mcpfirewall/mcpfirewall/internal/jsonrpc"
 	"github.com/mcpfirewall/mcpfirewall/internal/policy"
+	"github.com/mcpfirewall/mcpfirewall/internal/visible"
 	"github.com/mcpfirewall/mcpfirewall/rules"
 )
 
@@ -50,7 +51,7 @@ func (x *Exchange) callTool() answer {
 		return x.refuse(jsonrpc.CodeInvalidParams, paramsRule, "arguments is not an object")
 	}
 	return x.through(args, name, func(v *view) *capability { return v.tools[name] },
-		jsonrpc.CodeInvalidParams, "Unknown tool: "+bounded(name))
+		jsonrpc.CodeInvalidParams, "Unknown tool: "+visible.Name(name))
 }
 
 func (x *Exchange) readResource() answer {
@@ -367,7 +368,7 @@ func (k *call) newRecord(event string) audit.Record {
 	if k.c == nil || k.c.kind != rules.Tool && k.c.kind != rules.Prompt { // the agent chose it: it is in no list
 		name = s.relay.redact.Text(name)
 	}
-	rec.Capability = bounded(name)
+	rec.Capability = visible.Name(name)
 	return rec
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/mcpfirewall/mcpfirewall/internal/jsonrpc"
+	"github.com/mcpfirewall/mcpfirewall/internal/visible"
 )
 
 // listKind is one of the lists that a server offers.
@@ -96,7 +97,7 @@ func (c *catalog) get(ctx context.Context, k listKind) ([]item, error) {
 				return nil, nil // declared, but not there: an empty list harms nobody
 			}
 			message, _ := jsonrpc.GetString(m.At(m.Error), "message")
-			return nil, fmt.Errorf("fetching %s: the server answered with error %d: %s", k.method, code, bounded(message))
+			return nil, fmt.Errorf("fetching %s: the server answered with error %d: %s", k.method, code, visible.Name(message))
 		}
 		if _, err := c.link.resultType(m); err != nil {
 			return nil, fmt.Errorf("fetching %s: %w", k.method, err)

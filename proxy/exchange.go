@@ -7,10 +7,10 @@ import (
 	"fmt"
 	"runtime/debug"
 	"slices"
-	"strings"
 	"sync/atomic"
 
 	"github.com/mcpfirewall/mcpfirewall/internal/jsonrpc"
+	"github.com/mcpfirewall/mcpfirewall/internal/visible"
 )
 
 // Exchange is one request of a client, from its arrival to its response.
@@ -155,7 +155,7 @@ func (x *Exchange) do() answer {
 		if x.row == nil && x.s.relay.lets(x.m.Method) {
 			return x.passUnknown()
 		}
-		return x.refuse(jsonrpc.CodeMethodNotFound, methodRule, fmt.Sprintf("Method not found: the firewall knows no request %q of a client; methods.allow in its configuration can let it pass", bounded(x.m.Method)))
+		return x.refuse(jsonrpc.CodeMethodNotFound, methodRule, fmt.Sprintf("Method not found: the firewall knows no request %q of a client; methods.allow in its configuration can let it pass", visible.Name(x.m.Method)))
 	}
 	if known := clash(x.row, x.m); known != "" {
 		return x.refuse(jsonrpc.CodeInvalidParams, paramsRule, "a name in the params equals another or a known one but for upper and lower case, which servers read differently: spell each name as the specification does")
@@ -422,18 +422,4 @@ func modernMembers(raw []byte, obj jsonrpc.Span, method string) []jsonrpc.Edit {
 		edits = append(edits, jsonrpc.Edit{Span: jsonrpc.Span{Start: obj.Start + 1, End: obj.Start + 1}, New: fresh})
 	}
 	return edits
-}
-
-// bounded returns s for use in a message, cut and without control characters.
-func bounded(s string) string {
-	s = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return -1
-		}
-		return r
-	}, s)
-	if len(s) > 80 {
-		s = strings.ToValidUTF8(s[:80], "") + "…"
-	}
-	return s
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/mcpfirewall/mcpfirewall/internal/jsonrpc"
+	"github.com/mcpfirewall/mcpfirewall/internal/visible"
 )
 
 // vetElicitation lets a server ask for harmless things and open harmless places, under
@@ -136,11 +137,11 @@ func folded(text string) string {
 		}
 		return r
 	}, text)
-	return visible(lineBreaks.ReplaceAllString(text, " "))
+	return visible.Text(lineBreaks.ReplaceAllString(text, " "))
 }
 
 // variation reports whether a character only chooses between a symbol's looks.
 func variation(r rune) bool { return r == 0xfe0e || r == 0xfe0f }
 
 // deceptive reports whether a character does not show, or changes how others show.
-func deceptive(r rune) bool { return (r < ' ' || r == 0x7f || hidden(r)) && !variation(r) }
+func deceptive(r rune) bool { return visible.Hidden(r) && !variation(r) }

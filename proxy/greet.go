@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/mcpfirewall/mcpfirewall/internal/jsonrpc"
+	"github.com/mcpfirewall/mcpfirewall/internal/visible"
 	"github.com/mcpfirewall/mcpfirewall/proxy/upstream"
 )
 
@@ -188,7 +189,7 @@ func (l *link) greet(modern bool, who identity) *upcall {
 func (l *link) discovered(m *jsonrpc.Message) error {
 	if m.Kind != jsonrpc.Result {
 		message, _ := jsonrpc.GetString(m.At(m.Error), "message")
-		return fmt.Errorf("the server refused server/discover: %s", bounded(message))
+		return fmt.Errorf("the server refused server/discover: %s", visible.Name(message))
 	}
 	if _, err := resultType(m); err != nil {
 		return fmt.Errorf("server/discover: %w", err)
@@ -213,12 +214,12 @@ func (l *link) discovered(m *jsonrpc.Message) error {
 func (l *link) initialized(m *jsonrpc.Message) error {
 	if m.Kind != jsonrpc.Result {
 		message, _ := jsonrpc.GetString(m.At(m.Error), "message")
-		return fmt.Errorf("the server refused initialize: %s", bounded(message))
+		return fmt.Errorf("the server refused initialize: %s", visible.Name(message))
 	}
 	result := m.At(m.Result)
 	version, _ := jsonrpc.GetString(result, "protocolVersion")
 	if !slices.Contains(LegacyVersions, version) {
-		return fmt.Errorf("the server speaks protocol version %q, which the firewall does not know", bounded(version))
+		return fmt.Errorf("the server speaks protocol version %q, which the firewall does not know", visible.Name(version))
 	}
 	l.offer.caps = jsonrpc.Get(result, "capabilities")
 	l.offer.info = jsonrpc.Get(result, "serverInfo")

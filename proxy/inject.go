@@ -14,6 +14,7 @@ import (
 	"github.com/mcpfirewall/mcpfirewall/internal/jsonrpc"
 	"github.com/mcpfirewall/mcpfirewall/internal/policy"
 	"github.com/mcpfirewall/mcpfirewall/internal/schema"
+	"github.com/mcpfirewall/mcpfirewall/internal/visible"
 	"github.com/mcpfirewall/mcpfirewall/rules"
 )
 
@@ -41,7 +42,7 @@ func (c *capability) hide(raw []byte) []byte {
 	var err error
 	if c.inject, err = injections(c.conn.cfg, c.name, input); err != nil {
 		c.reason = err.Error()
-		c.conn.log.Error().Str("tool", bounded(c.name)).Str("reason", c.reason).Msg("tool withheld")
+		c.conn.log.Error().Str("tool", visible.Name(c.name)).Str("reason", c.reason).Msg("tool withheld")
 	}
 	if len(c.inject) == 0 {
 		return raw
@@ -66,19 +67,19 @@ func injections(cfg config.Server, tool string, input []byte) ([]injected, error
 		property := jsonrpc.Get(properties, in.Argument)
 		d := declaration{input, jsonrpc.Fold(in.Argument)}
 		if d.within(input, len(property) == 0, 0) {
-			return nil, fmt.Errorf("the argument %s cannot be added to its calls: the schema declares it elsewhere than under properties at its top, where the agent would see it", bounded(in.Argument))
+			return nil, fmt.Errorf("the argument %s cannot be added to its calls: the schema declares it elsewhere than under properties at its top, where the agent would see it", visible.Name(in.Argument))
 		}
 		if len(property) == 0 {
 			continue
 		}
 		kind, err := kindOf(property)
 		if err != nil {
-			return nil, fmt.Errorf("the argument %s cannot be added to its calls: %w", bounded(in.Argument), err)
+			return nil, fmt.Errorf("the argument %s cannot be added to its calls: %w", visible.Name(in.Argument), err)
 		}
 		for name := range jsonrpc.Members(properties, jsonrpc.Span{End: len(properties)}) {
 			other := jsonrpc.String(properties[name.Start:name.End])
 			if other != in.Argument && jsonrpc.Fold(other) == jsonrpc.Fold(in.Argument) {
-				return nil, fmt.Errorf("the argument %s cannot be added to its calls: the schema has another one that equals it but for upper and lower case", bounded(in.Argument))
+				return nil, fmt.Errorf("the argument %s cannot be added to its calls: the schema has another one that equals it but for upper and lower case", visible.Name(in.Argument))
 			}
 		}
 		at := slices.IndexFunc(all, func(a injected) bool { return a.name == in.Argument })
@@ -86,7 +87,7 @@ func injections(cfg config.Server, tool string, input []byte) ([]injected, error
 		case at < 0:
 			all = append(all, injected{in.Argument, i, kind})
 		case cfg.Inject[all[at].index].Tool != "":
-			return nil, fmt.Errorf("the argument %s is given by two patterns under inject, %s and %s", bounded(in.Argument), cfg.Inject[all[at].index].Tool, in.Tool)
+			return nil, fmt.Errorf("the argument %s is given by two patterns under inject, %s and %s", visible.Name(in.Argument), cfg.Inject[all[at].index].Tool, in.Tool)
 		default:
 			all[at] = injected{in.Argument, i, kind}
 		}
@@ -130,7 +131,7 @@ func (i injected) value(text string) ([]byte, error) {
 	case i.kind == "boolean" && (text == "true" || text == "false"):
 		return raw, nil
 	}
-	return nil, fmt.Errorf("the argument %s is a %s by the tool's schema, and its value is none", bounded(i.name), i.kind)
+	return nil, fmt.Errorf("the argument %s is a %s by the tool's schema, and its value is none", visible.Name(i.name), i.kind)
 }
 
 // complete returns the arguments with those that the firewall adds, as they are at the link
@@ -162,7 +163,7 @@ func (c *capability) forges(args []byte) error {
 	for name := range jsonrpc.Members(args, jsonrpc.Span{End: len(args)}) {
 		given := jsonrpc.String(args[name.Start:name.End])
 		if slices.Contains(c.guarded, jsonrpc.Fold(given)) {
-			return fmt.Errorf("the tool declares no argument %q: use only the arguments of its schema", bounded(given))
+			return fmt.Errorf("the tool declares no argument %q: use only the arguments of its schema", visible.Name(given))
 		}
 	}
 	return nil
@@ -181,7 +182,7 @@ func (k *call) checkComplete() error {
 		hidden = err != nil && slices.ContainsFunc(k.c.inject, func(in injected) bool { return strings.Contains(err.Error(), in.name) })
 	}
 	if hidden {
-		k.c.conn.log.Error().Str("tool", bounded(k.c.name)).Str("reason", k.x.s.relay.redact.Text(err.Error())).Msg("what inject adds to a call does not fit the tool's schema")
+		k.c.conn.log.Error().Str("tool", visible.Name(k.c.name)).Str("reason", k.x.s.relay.redact.Text(err.Error())).Msg("what inject adds to a call does not fit the tool's schema")
 		return errors.New("what the firewall adds to calls of this tool does not fit its schema: the person who configured it has to correct that, and the firewall's log says what it is")
 	}
 	return err

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/mcpfirewall/mcpfirewall/internal/jsonrpc"
+	"github.com/mcpfirewall/mcpfirewall/internal/visible"
 )
 
 // This file is what the firewall itself subscribes to at servers.
@@ -133,7 +134,7 @@ func (l *link) keepListening(up *upcall) {
 		refused = m.Kind == jsonrpc.Failure
 		if refused {
 			message, _ := jsonrpc.GetString(m.At(m.Error), "message")
-			l.conn.log.Warn().Str("reason", bounded(message)).Msg("the server refused subscriptions/listen: changes of its lists will not be noticed")
+			l.conn.log.Warn().Str("reason", visible.Name(message)).Msg("the server refused subscriptions/listen: changes of its lists will not be noticed")
 		}
 	case <-up.failed:
 	case <-l.gone:

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/mcpfirewall/mcpfirewall/internal/jsonrpc"
+	"github.com/mcpfirewall/mcpfirewall/internal/visible"
 )
 
 func (x *Exchange) getPrompt() answer {
@@ -16,7 +17,7 @@ func (x *Exchange) getPrompt() answer {
 		return x.refuse(jsonrpc.CodeInvalidParams, paramsRule, "arguments is not an object")
 	}
 	return x.through(args, name, func(v *view) *capability { return v.prompts[name] },
-		jsonrpc.CodeInvalidParams, "Unknown prompt: "+bounded(name))
+		jsonrpc.CodeInvalidParams, "Unknown prompt: "+visible.Name(name))
 }
 
 // checkPrompt holds the arguments of a prompt, an object or nil, against those that it
@@ -32,20 +33,20 @@ func (c *capability) checkPrompt(args []byte) error {
 	}
 	declared, whole := jsonrpc.NewNames(names...), jsonrpc.Span{End: len(args)}
 	if clash := declared.Clash(args, whole); clash != "" {
-		return fmt.Errorf("an argument's name equals %q but for upper and lower case: use the names that the prompt declares", bounded(clash))
+		return fmt.Errorf("an argument's name equals %q but for upper and lower case: use the names that the prompt declares", visible.Name(clash))
 	}
 	for quoted, value := range jsonrpc.Members(args, whole) {
 		name := jsonrpc.String(args[quoted.Start:quoted.End])
 		switch {
 		case args[value.Start] != '"':
-			return fmt.Errorf("the argument %q is not a string, as those of prompts are", bounded(name))
+			return fmt.Errorf("the argument %q is not a string, as those of prompts are", visible.Name(name))
 		case !c.open && declared.Find(args[quoted.Start:quoted.End]) == "":
-			return fmt.Errorf("the prompt declares no argument %q: use only those that it declares", bounded(name))
+			return fmt.Errorf("the prompt declares no argument %q: use only those that it declares", visible.Name(name))
 		}
 	}
 	for _, name := range required {
 		if len(jsonrpc.Get(args, name)) == 0 {
-			return fmt.Errorf("the prompt needs the argument %q", bounded(name))
+			return fmt.Errorf("the prompt needs the argument %q", visible.Name(name))
 		}
 	}
 	return nil

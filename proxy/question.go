@@ -10,6 +10,7 @@ import (
 
 	"github.com/mcpfirewall/mcpfirewall/internal/audit"
 	"github.com/mcpfirewall/mcpfirewall/internal/jsonrpc"
+	"github.com/mcpfirewall/mcpfirewall/internal/visible"
 	"github.com/mcpfirewall/mcpfirewall/rules"
 )
 
@@ -291,12 +292,12 @@ const maxShown = 4000
 func (k *call) approvalParams(d rules.Decision) ([]byte, error) {
 	var b strings.Builder
 	verb := map[string]string{"tools/call": "run", "resources/read": "be read at", "prompts/get": "give the prompt", "completion/complete": "complete"}[k.x.m.Method]
-	fmt.Fprintf(&b, "Allow server %s to %s %s?\n", k.c.conn.name, verb, bounded(k.c.called))
+	fmt.Fprintf(&b, "Allow server %s to %s %s?\n", k.c.conn.name, verb, visible.Name(k.c.called))
 	if err := showArguments(&b, "Arguments", k.shown); err != nil {
 		return nil, err
 	}
 	if k.c.narrow != nil {
-		if err := showArguments(&b, "\nThat is "+bounded(k.c.name)+" with", k.readable()); err != nil {
+		if err := showArguments(&b, "\nThat is "+visible.Name(k.c.name)+" with", k.readable()); err != nil {
 			return nil, err
 		}
 	}
@@ -304,7 +305,7 @@ func (k *call) approvalParams(d rules.Decision) ([]byte, error) {
 	if k.c.entry.Limits(d.Rule) || d.Rule == redactRule {
 		fmt.Fprintf(&b, "\n%s", d.Message)
 	}
-	params := jsonrpc.AppendQuote([]byte(`{"message":`), visible(b.String()))
+	params := jsonrpc.AppendQuote([]byte(`{"message":`), visible.Text(b.String()))
 	return append(params, `,"requestedSchema":{"type":"object","properties":{}}}`...), nil
 }
 
@@ -322,25 +323,6 @@ func showArguments(b *strings.Builder, title string, args []byte) error {
 	}
 	fmt.Fprintf(b, "%s: %s", title, shown)
 	return nil
-}
-
-// visible shows control and format characters as escapes, so that what a person approves
-// cannot look like something else.
-func visible(s string) string {
-	var b strings.Builder
-	for _, r := range s {
-		if r != '\n' && (r < ' ' || r == 0x7f || hidden(r)) {
-			fmt.Fprintf(&b, `\u{%x}`, r)
-			continue
-		}
-		b.WriteRune(r)
-	}
-	return b.String()
-}
-
-func hidden(r rune) bool {
-	return 0x80 <= r && r < 0xa0 || r == 0xad || 0x200b <= r && r <= 0x200f || 0x2028 <= r && r <= 0x202e ||
-		0x2060 <= r && r <= 0x206f || r == 0xfeff || 0xe0000 <= r && r <= 0xe007f || 0xfe00 <= r && r <= 0xfe0f
 }
 
 // maxRounds bounds how often a server may ask within one call.
@@ -385,7 +367,7 @@ func (k *call) inputRequired(m *jsonrpc.Message, round int) (a answer, again boo
 		result, failed := x.s.ask(ctx, x.on, method, params, &pending{})
 		cancel()
 		if failed != nil {
-			return k.failure("the call was not finished: the client did not answer what the server asked ("+bounded(method)+")", nil), false
+			return k.failure("the call was not finished: the client did not answer what the server asked ("+visible.Name(method)+")", nil), false
 		}
 		next.Responses = jsonrpc.SetMember(next.Responses, key, result)
 	}

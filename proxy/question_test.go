@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -51,4 +52,21 @@ func TestApprovalShowsEachArgument(t *testing.T) {
 	}
 	got := c.callTool("send", `{"params":[`+strings.Repeat("1,", 3000)+`1],"to":"`+mail+`"}`)
 	mustContain(t, got, `"action":"ask"`, "too many to be shown to a person", "fewer arguments")
+}
+
+// TestApprovalShowsWhatIsHidden holds that no character of an argument is out of sight or
+// moves others.
+func TestApprovalShowsWhatIsHidden(t *testing.T) {
+	f := policyServer(t, false)
+	c := newClient(t, testRelay(t, func(cfg *config.Config) { cfg.Tools.Ask = []string{"one.send"} }, f)).legacy(`{"elicitation":{}}`)
+	hidden := "\u061c\u3164\u115f\u1160\uffa0\U000e0100\u034f\u180e\u2800\ufff9\U000e0041\u202e\u00a0"
+	final := c.start(`{"jsonrpc":"2.0","id":"h","method":"tools/call","params":{"name":"send","arguments":{"to":"` + hidden + `"}}}`)
+	question := []byte(c.await("elicitation/create"))
+	message, _ := jsonrpc.GetString(question, "params", "message")
+	for _, r := range hidden {
+		mustLack(t, message, string(r))
+		mustContain(t, message, fmt.Sprintf(`\u{%x}`, r))
+	}
+	c.send(`{"jsonrpc":"2.0","id":` + string(jsonrpc.Get(question, "id")) + `,"result":{"action":"decline"}}`)
+	mustContain(t, c.wait(final), `"action":"ask"`)
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/mcpfirewall/mcpfirewall/internal/jsonrpc"
+	"github.com/mcpfirewall/mcpfirewall/internal/visible"
 )
 
 // This file is where the messages of a server come in.
@@ -53,7 +54,7 @@ func (l *link) receive(m *jsonrpc.Message, origin int64) {
 		delete(l.ghosts, id)
 		l.mu.Unlock()
 		if !ok || up == nil || origin != 0 && origin != id {
-			l.conn.log.Warn().Str("id", bounded(string(m.At(m.ID)))).Msg("answer of the server dropped: it belongs to no request under way")
+			l.conn.log.Warn().Str("id", visible.Name(string(m.At(m.ID)))).Msg("answer of the server dropped: it belongs to no request under way")
 			return
 		}
 		l.noteTask(up, m)
@@ -82,7 +83,7 @@ func (l *link) receive(m *jsonrpc.Message, origin int64) {
 			return
 		}
 		if row == nil || row.news == nil || clash(row, m) != "" {
-			l.conn.log.Warn().Str("method", bounded(m.Method)).Msg("notification of the server dropped: it is not one that the firewall knows")
+			l.conn.log.Warn().Str("method", visible.Name(m.Method)).Msg("notification of the server dropped: it is not one that the firewall knows")
 			return
 		}
 		row.news(l, m, l.call(origin))
@@ -93,7 +94,7 @@ func (l *link) receive(m *jsonrpc.Message, origin int64) {
 // lets it ping and log only.
 func (l *link) early(m *jsonrpc.Message) {
 	if m.Kind != jsonrpc.Request {
-		l.conn.log.Debug().Str("method", bounded(m.Method)).Msg("notification before the end of the handshake dropped")
+		l.conn.log.Debug().Str("method", visible.Name(m.Method)).Msg("notification before the end of the handshake dropped")
 		return
 	}
 	if l.asking.Add(1) > maxAsking {

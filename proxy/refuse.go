@@ -5,6 +5,7 @@ import (
 
 	"github.com/mcpfirewall/mcpfirewall/internal/audit"
 	"github.com/mcpfirewall/mcpfirewall/internal/jsonrpc"
+	"github.com/mcpfirewall/mcpfirewall/internal/visible"
 	"github.com/mcpfirewall/mcpfirewall/rules"
 )
 
@@ -12,7 +13,7 @@ import (
 
 // withhold refuses what the firewall itself could not do.
 func (k *call) withhold(err error) answer {
-	k.x.s.relay.log.Error().Err(err).Str("tool", bounded(k.target)).Msg("call or result withheld")
+	k.x.s.relay.log.Error().Err(err).Str("tool", visible.Name(k.target)).Msg("call or result withheld")
 	return k.failure(err.Error(), nil)
 }
 
@@ -59,7 +60,7 @@ func (k *call) invalid(err error) answer {
 // newRecord is the record of a message of the client's that is no call.
 func (s *Session) newRecord(event string, m *jsonrpc.Message) audit.Record {
 	return audit.Record{ID: s.relay.audit.NewID(), Event: event, Session: s.id, Principal: s.peer.Principal, Client: s.clientName(),
-		Method: bounded(s.relay.redact.Text(m.Method)), BytesIn: len(m.Raw)}
+		Method: visible.Name(s.relay.redact.Text(m.Method)), BytesIn: len(m.Raw)}
 }
 
 // refuses writes the record of a refusal.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/mcpfirewall/mcpfirewall/internal/jsonrpc"
+	"github.com/mcpfirewall/mcpfirewall/internal/visible"
 	"github.com/mcpfirewall/mcpfirewall/rules"
 )
 
@@ -114,8 +115,8 @@ func (k *call) approveResult(m *jsonrpc.Message, d rules.Decision) answer {
 	if !can(x.identity.caps, "elicitation/create", nil) {
 		return k.refuse(rules.Ask, d.Rule, "The call was made, but a person has to release its result, and this client cannot ask one (it does not support elicitation).")
 	}
-	text := "Server " + k.c.conn.name + ": may the agent have the result of " + bounded(k.c.called) + "?\n" + d.Message + "\nAsked because of: " + d.Rule
-	params := append(jsonrpc.AppendQuote([]byte(`{"message":`), visible(text)), `,"requestedSchema":{"type":"object","properties":{}}}`...)
+	text := "Server " + k.c.conn.name + ": may the agent have the result of " + visible.Name(k.c.called) + "?\n" + d.Message + "\nAsked because of: " + d.Rule
+	params := append(jsonrpc.AppendQuote([]byte(`{"message":`), visible.Text(text)), `,"requestedSchema":{"type":"object","properties":{}}}`...)
 	if x.modern {
 		return k.holdResult(m, params, d.Rule)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/mcpfirewall/mcpfirewall/internal/jsonrpc"
 	"github.com/mcpfirewall/mcpfirewall/internal/schema"
+	"github.com/mcpfirewall/mcpfirewall/internal/visible"
 	"github.com/mcpfirewall/mcpfirewall/redact"
 )
 
@@ -63,7 +64,7 @@ type identity struct {
 func newIdentity(info []byte) identity {
 	name, _ := jsonrpc.GetString(info, "name")
 	release, _ := jsonrpc.GetString(info, "version")
-	return identity{info: info, name: bounded(name), release: bounded(release)}
+	return identity{info: info, name: visible.Name(name), release: visible.Name(release)}
 }
 
 func (r *Relay) newSession(p Peer) *Session {

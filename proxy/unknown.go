@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/mcpfirewall/mcpfirewall/internal/jsonrpc"
+	"github.com/mcpfirewall/mcpfirewall/internal/visible"
 	"github.com/mcpfirewall/mcpfirewall/rules"
 )
 
@@ -103,7 +104,7 @@ func (s *Session) passUnknown(m *jsonrpc.Message) {
 // to the one session that it can only belong to.
 func (l *link) passUnknown(m *jsonrpc.Message, up *upcall) {
 	if jsonrpc.NewNames("_meta").Clash(m.Raw, m.Params) != "" {
-		l.conn.log.Warn().Str("method", bounded(m.Method)).Msg("notification of the server dropped: " + errSibling)
+		l.conn.log.Warn().Str("method", visible.Name(m.Method)).Msg("notification of the server dropped: " + errSibling)
 		return
 	}
 	if up == nil {

@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/mcpfirewall/mcpfirewall/internal/visible"
 	"github.com/mcpfirewall/mcpfirewall/rules"
 )
 
@@ -82,7 +83,7 @@ func devious(uri string) bool {
 		}
 		i += 1 + next
 	}
-	return strings.ContainsFunc(uri, func(r rune) bool { return r <= ' ' || r == 0x7f || hidden(r) })
+	return strings.ContainsFunc(uri, func(r rune) bool { return r == ' ' || visible.Hidden(r) })
 }
 
 // fits reports whether uri can be an expansion of the template (RFC 6570): the literal

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/mcpfirewall/mcpfirewall/internal/jsonrpc"
+	"github.com/mcpfirewall/mcpfirewall/internal/visible"
 )
 
 // This file judges what a server asks of the client before the client sees it.
@@ -101,7 +102,7 @@ func (c *conn) vetRequests(caps, raw []byte, span jsonrpc.Span) (requests []byte
 			return nil, nil, err
 		}
 		if !can(caps, method, params) {
-			return nil, nil, fmt.Errorf("the server asked for %s, which the client does not support", bounded(method))
+			return nil, nil, fmt.Errorf("the server asked for %s, which the client does not support", visible.Name(method))
 		}
 		if params != nil {
 			request = jsonrpc.SetMember(request, "params", params)

@@ -14,6 +14,7 @@ import (
 	"github.com/mcpfirewall/mcpfirewall/internal/jsonrpc"
 	"github.com/mcpfirewall/mcpfirewall/internal/policy"
 	"github.com/mcpfirewall/mcpfirewall/internal/schema"
+	"github.com/mcpfirewall/mcpfirewall/internal/visible"
 	"github.com/mcpfirewall/mcpfirewall/redact"
 	"github.com/mcpfirewall/mcpfirewall/rules"
 	"github.com/mcpfirewall/mcpfirewall/rules/provenance"
@@ -153,7 +154,7 @@ func build(gen *generation, links []*link, serials []serial) *view {
 				c = &withheld
 				v.all[first+i] = c
 				c.reason = fmt.Sprintf("%d capabilities are called %s", n, c.exposed)
-				c.conn.log.Warn().Str("name", bounded(c.exposed)).Str("kind", k.member).Msg("withheld: several capabilities collide under this name; set naming: always or hide one of the servers")
+				c.conn.log.Warn().Str("name", visible.Name(c.exposed)).Str("kind", k.member).Msg("withheld: several capabilities collide under this name; set naming: always or hide one of the servers")
 			}
 			if c.visible() {
 				v.lists[k.method] = append(v.lists[k.method], c)
@@ -205,7 +206,7 @@ func newCapability(gen *generation, l *link, k listKind, it item, n *rules.Narro
 		raw, err := n.Definition(it.raw)
 		if err != nil {
 			c.reason = "the narrowing does not fit the tool that it is made of: " + err.Error()
-			l.conn.log.Error().Str("tool", n.Name).Str("from", bounded(it.name)).Str("reason", err.Error()).Msg("narrowed tool withheld")
+			l.conn.log.Error().Str("tool", n.Name).Str("from", visible.Name(it.name)).Str("reason", err.Error()).Msg("narrowed tool withheld")
 		} else {
 			c.raw, it.raw, c.digest = raw, raw, sha256.Sum256(fmt.Append(nil, n.Fingerprint(), string(raw), string(annotated)))
 		}
@@ -249,7 +250,7 @@ func newCapability(gen *generation, l *link, k listKind, it item, n *rules.Narro
 			// 2026-07-28, streamable-http: such a definition must not be offered.
 			c.reason = "its x-mcp-header annotations are invalid: " + err.Error()
 			c.headers = nil
-			l.conn.log.Warn().Str("tool", bounded(it.name)).Str("reason", c.reason).Msg("tool withheld")
+			l.conn.log.Warn().Str("tool", visible.Name(it.name)).Str("reason", c.reason).Msg("tool withheld")
 		}
 		c.open = n == nil && policy.TakesUndeclared(l.conn.cfg.Arguments, it.name)
 	} else {

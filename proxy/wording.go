@@ -5,6 +5,7 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/mcpfirewall/mcpfirewall/internal/visible"
 	"golang.org/x/text/unicode/norm"
 )
 
@@ -113,7 +114,10 @@ var leet = map[rune]rune{'@': 'a', '4': 'a', '$': 's', '5': 's', '0': 'o', '1': 
 // the marks, widths and styles that letters can have.
 func legible(text string) string {
 	return strings.Map(func(r rune) rune {
-		if hidden(r) || unicode.In(r, unicode.Cf, unicode.Mn) {
+		switch {
+		case unicode.Is(unicode.Zs, r):
+			return ' '
+		case r >= ' ' && visible.Hidden(r) || unicode.Is(unicode.Mn, r):
 			return -1
 		}
 		return r

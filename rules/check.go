@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/mcpfirewall/mcpfirewall/internal/jsonrpc"
+	"github.com/mcpfirewall/mcpfirewall/internal/visible"
 )
 
 // A Finding is something about a policy that shows only beside the tools that
@@ -433,9 +434,11 @@ func some(tools []string) string {
 
 // printableName is a name of a server's choice as it can be shown on a terminal.
 func printableName(s string) string {
-	if len(s) > 80 {
-		s = s[:80] + "..."
+	short := visible.Start(s, 80)
+	q := fmt.Sprintf("%+q", short)
+	q = q[1 : len(q)-1]
+	if len(short) < len(s) {
+		q += "..."
 	}
-	q := fmt.Sprintf("%+q", s)
-	return q[1 : len(q)-1]
+	return q
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/expr-lang/expr/ast"
 	"github.com/expr-lang/expr/conf"
 	"github.com/expr-lang/expr/parser"
+	"github.com/mcpfirewall/mcpfirewall/internal/visible"
 )
 
 // This file says why a call is decided as it is. It decides nothing: each step comes from the
@@ -369,5 +370,5 @@ func (r Reading) Short(max int) string {
 			break
 		}
 	}
-	return clipText(b.String(), max)
+	return visible.Cut(b.String(), max)
 }

@@ -7,9 +7,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode"
 
 	"github.com/expr-lang/expr/vm"
+	"github.com/mcpfirewall/mcpfirewall/internal/visible"
 	"golang.org/x/text/unicode/norm"
 
 	"github.com/mcpfirewall/mcpfirewall/internal/state"
@@ -150,7 +150,7 @@ func keyText(v any) (string, error) {
 		if len(v) > maxKey {
 			return "", failf("what it counts by is longer than %d bytes", maxKey)
 		}
-		text := norm.NFKC.String(foldCase(strings.Map(visible, norm.NFKC.String(v))))
+		text := norm.NFKC.String(foldCase(strings.Map(printing, norm.NFKC.String(v))))
 		if text == "" {
 			return "", failf("what it counts by is an empty string")
 		}
@@ -159,9 +159,9 @@ func keyText(v any) (string, error) {
 	return "", failf("what it counts by is %s, not a string or a number", typeName(v))
 }
 
-// visible drops, for strings.Map, what shows as nothing or as space.
-func visible(r rune) rune {
-	if unicode.IsSpace(r) || unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector) {
+// printing drops, for strings.Map, what shows as nothing or as space.
+func printing(r rune) rune {
+	if r == ' ' || visible.Hidden(r) {
 		return -1
 	}
 	return r

@@ -5,7 +5,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"unicode/utf8"
+
+	"github.com/mcpfirewall/mcpfirewall/internal/visible"
 )
 
 // maxErrorText bounds what is shown of an error of the broad tool, in bytes.
@@ -29,7 +30,7 @@ func (n *Narrowing) Result(result []byte) ([]byte, error) {
 		return nil, fmt.Errorf("the result is withheld, since it cannot be read: %w", err)
 	}
 	if value.IsError && !n.readsError {
-		return newResult(clipText(value.Text, maxErrorText), nil, true, resultType), nil
+		return newResult(visible.Cut(value.Text, maxErrorText), nil, true, resultType), nil
 	}
 	v, err := n.output.run(&resultScope{Result: value, Budget: &budget{steps: maxSteps, bytes: maxBytes}})
 	if err == nil && v == nil {
@@ -160,15 +161,4 @@ func newResult(text string, structured []byte, isError bool, resultType string) 
 		out = appendQuoted(append(out, `,"resultType":`...), resultType)
 	}
 	return append(out, '}')
-}
-
-// clipText shortens a text to at most n bytes.
-func clipText(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	for n > 0 && !utf8.RuneStart(s[n]) {
-		n--
-	}
-	return s[:n] + "…"
 }

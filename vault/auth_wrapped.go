@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/hashicorp/vault/api"
+	"github.com/mcpfirewall/mcpfirewall/internal/visible"
 )
 
 // unwrapped is what came out of the last wrapping token, which works only once.
@@ -89,7 +90,7 @@ func (a Auth) checkWrapped(path, namespace string) error {
 	}
 	return &loginError{refused: true, text: fmt.Sprintf("the wrapping token of the secret id was created at %q and not at %s: "+
 		"somebody may have unwrapped the real one and put another in its place; it was not unwrapped. "+
-		"Find out who delivered it, destroy the role's secret ids, and deliver a new one", short(path), want)}
+		"Find out who delivered it, destroy the role's secret ids, and deliver a new one", visible.Cut(path, maxQuoted), want)}
 }
 
 // unwrapFailed explains why a wrapping token does not work. With cut, it was we

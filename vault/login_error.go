@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/hashicorp/vault/api"
+	"github.com/mcpfirewall/mcpfirewall/internal/visible"
 )
 
 // logging begins the errors of logins.
@@ -115,6 +116,9 @@ func (r *Resolver) reasons(err error) string {
 	return ": " + r.hide(text)
 }
 
+// maxQuoted bounds what an error quotes.
+const maxQuoted = 200
+
 // hide makes a text that others wrote fit for an error: one short line, in which
 // nothing stands that a login was made with, not even a part of some length.
 func (r *Resolver) hide(text string) string {
@@ -129,7 +133,7 @@ func (r *Resolver) hide(text string) string {
 	for _, s := range r.loginSecrets() {
 		text = withoutParts(text, s.Value)
 	}
-	return short(text)
+	return visible.Cut(text, maxQuoted)
 }
 
 // withoutParts replaces what of secret stands in text. A part shorter than
@@ -170,13 +174,4 @@ func replied(err error) string {
 		return ""
 	}
 	return strings.Join(reply.Errors, "; ")
-}
-
-// short cuts a text to what fits into an error.
-func short(text string) string {
-	const long = 200
-	if len(text) > long {
-		text = strings.ToValidUTF8(text[:long], "") + "..."
-	}
-	return text
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/mcpfirewall/mcpfirewall/internal/config"
 	"github.com/mcpfirewall/mcpfirewall/internal/inproc"
 	"github.com/mcpfirewall/mcpfirewall/internal/jsonrpc"
+	"github.com/mcpfirewall/mcpfirewall/internal/visible"
 	"github.com/mcpfirewall/mcpfirewall/proxy"
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
@@ -130,7 +131,7 @@ func (a *app) printResult(result, failure []byte, asJSON bool) error {
 		return errFound
 	case failure != nil:
 		message, _ := jsonrpc.GetString(failure, "message")
-		return fmt.Errorf("the call failed: %s (error %s)", visible(message), jsonrpc.Get(failure, "code"))
+		return fmt.Errorf("the call failed: %s (error %s)", visible.Text(message), jsonrpc.Get(failure, "code"))
 	case asJSON:
 		fmt.Fprintf(a.out, "%s\n", result)
 	default:
@@ -153,15 +154,15 @@ func printContent(out io.Writer, result []byte) {
 		switch kind {
 		case "text":
 			text, _ := jsonrpc.GetString(item, "text")
-			fmt.Fprintln(out, visible(text))
+			fmt.Fprintln(out, visible.Text(text))
 		case "resource_link":
 			uri, _ := jsonrpc.GetString(item, "uri")
-			fmt.Fprintf(out, "[%s]\n", visible(uri))
+			fmt.Fprintf(out, "[%s]\n", visible.Text(uri))
 		default:
-			fmt.Fprintf(out, "[%s, %d bytes; --json prints it]\n", visible(kind), len(item))
+			fmt.Fprintf(out, "[%s, %d bytes; --json prints it]\n", visible.Text(kind), len(item))
 		}
 	}
 	if structured := jsonrpc.Get(result, "structuredContent"); !printed && len(structured) > 0 {
-		fmt.Fprintln(out, visible(string(structured)))
+		fmt.Fprintln(out, visible.Text(string(structured)))
 	}
 }

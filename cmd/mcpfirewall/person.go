@@ -9,9 +9,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode"
 
 	"github.com/mark3labs/mcp-go/mcp"
+	"github.com/mcpfirewall/mcpfirewall/internal/visible"
 )
 
 // person asks somebody at a terminal what a server or the firewall wants to know. It is
@@ -35,9 +35,9 @@ func newPerson(in io.Reader, out io.Writer) *person {
 // Elicit shows the question, and asks for each field of the form.
 func (p *person) Elicit(ctx context.Context, request mcp.ElicitationRequest) (*mcp.ElicitationResult, error) {
 	q := request.Params
-	fmt.Fprintf(p.out, "\n%s\n", visible(q.Message))
+	fmt.Fprintf(p.out, "\n%s\n", visible.Text(q.Message))
 	if q.URL != "" {
-		fmt.Fprintf(p.out, "Open this address yourself if you trust it: %s\n", visible(q.URL))
+		fmt.Fprintf(p.out, "Open this address yourself if you trust it: %s\n", visible.Text(q.URL))
 	}
 	if !p.yes(ctx) {
 		return reply(mcp.ElicitationResponseActionDecline, nil), nil
@@ -89,14 +89,14 @@ func (p *person) field(ctx context.Context, name string, field map[string]any, r
 		title = name
 	}
 	kind, _ := field["type"].(string)
-	prompt := visible(title)
+	prompt := visible.Text(title)
 	if text, _ := field["description"].(string); text != "" {
-		prompt += " (" + visible(text) + ")"
+		prompt += " (" + visible.Text(text) + ")"
 	}
 	words := choices(field)
 	switch {
 	case len(words) > 0:
-		prompt += " [" + visible(strings.Join(words, "|")) + "]"
+		prompt += " [" + visible.Text(strings.Join(words, "|")) + "]"
 	case kind == "boolean":
 		prompt += " [true|false]"
 	}
@@ -116,7 +116,7 @@ func (p *person) field(ctx context.Context, name string, field map[string]any, r
 		if err == nil {
 			return value, true, true
 		}
-		fmt.Fprintln(p.out, visible(err.Error()))
+		fmt.Fprintln(p.out, visible.Text(err.Error()))
 	}
 }
 
@@ -157,18 +157,4 @@ func typed(kind, line string) (any, error) {
 		return nil, fmt.Errorf("it is no %s", kind)
 	}
 	return value, nil
-}
-
-// visible returns s with control and format characters written out, so that what others
-// wrote can neither steer the terminal nor look like something else.
-func visible(s string) string {
-	var b strings.Builder
-	for _, r := range s {
-		if r != '\n' && r != '\t' && (unicode.IsControl(r) || unicode.Is(unicode.Cf, r)) {
-			fmt.Fprintf(&b, `\u{%x}`, r)
-			continue
-		}
-		b.WriteRune(r)
-	}
-	return b.String()
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/mcpfirewall/mcpfirewall/internal/config"
+	"github.com/mcpfirewall/mcpfirewall/internal/visible"
 	"github.com/mcpfirewall/mcpfirewall/redact"
 	"github.com/mcpfirewall/mcpfirewall/vault"
 	"github.com/rs/zerolog"
@@ -173,7 +174,7 @@ func (a *app) secretsText(uses []usage) error {
 	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "USED BY\tREFERENCE\tSTATE\n")
 	for _, u := range uses {
-		fmt.Fprintf(w, "%s\t%s\t%s\n", visible(u.at), visible(u.ref.Name()), visible(u.state()))
+		fmt.Fprintf(w, "%s\t%s\t%s\n", visible.Text(u.at), visible.Text(u.ref.Name()), visible.Text(u.state()))
 	}
 	return w.Flush()
 }

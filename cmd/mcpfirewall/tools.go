@@ -10,6 +10,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/mcpfirewall/mcpfirewall/internal/audit"
 	"github.com/mcpfirewall/mcpfirewall/internal/config"
+	"github.com/mcpfirewall/mcpfirewall/internal/visible"
 	"github.com/mcpfirewall/mcpfirewall/proxy"
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
@@ -90,7 +91,7 @@ func (a *app) toolsText(inv proxy.Inventory) error {
 		if s.Error != "" {
 			state = "failed: " + s.Error
 		}
-		fmt.Fprintf(w, "%s\t%s\n", s.Name, visible(state))
+		fmt.Fprintf(w, "%s\t%s\n", s.Name, visible.Text(state))
 	}
 	var seen, hidden []proxy.CapabilityStatus
 	for _, c := range inv.Capabilities {
@@ -105,7 +106,7 @@ func (a *app) toolsText(inv proxy.Inventory) error {
 	}
 	fmt.Fprintf(w, "\nTHE AGENT SEES\tKIND\tCALLS ARE\tBECAUSE OF\n")
 	for _, c := range seen {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", visible(c.Exposed), c.Kind, decided(c.Action), c.Rule)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", visible.Text(c.Exposed), c.Kind, decided(c.Action), c.Rule)
 	}
 	if err := w.Flush(); err != nil {
 		return err
@@ -114,9 +115,9 @@ func (a *app) toolsText(inv proxy.Inventory) error {
 	for _, c := range hidden {
 		why := c.Rule
 		if c.Reason != "" {
-			why = visible(c.Reason)
+			why = visible.Text(c.Reason)
 		}
-		fmt.Fprintf(w, "%s.%s\t%s\t%s\n", c.Server, visible(c.Name), c.Kind, why)
+		fmt.Fprintf(w, "%s.%s\t%s\t%s\n", c.Server, visible.Text(c.Name), c.Kind, why)
 	}
 	return w.Flush()
 }

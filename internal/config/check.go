@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/mcpfirewall/mcpfirewall/internal/visible"
 	"golang.org/x/net/http/httpguts"
 )
 
@@ -111,7 +112,7 @@ func checkTool(s string) (wrong, suggestion string) {
 		return "must be one tool, written out, not a pattern", ""
 	case !ok || tool == "" || !serverName.MatchString(server):
 		return "must be a tool with its server before it, such as db.query", ""
-	case strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || isUnprintable(r) }) || len(s) > 300:
+	case strings.ContainsFunc(s, func(r rune) bool { return r == ' ' || visible.Hidden(r) }) || len(s) > 300:
 		return "cannot be the name of a tool", ""
 	}
 	return "", ""
@@ -176,7 +177,7 @@ func checkMethod(s string) (wrong, suggestion string) {
 }
 
 func checkLine(s string) (wrong, suggestion string) {
-	if strings.ContainsFunc(s, func(r rune) bool { return r == '\t' || isUnprintable(r) }) || len(s) > 200 {
+	if strings.ContainsFunc(s, func(r rune) bool { return visible.Hidden(r) }) || len(s) > 200 {
 		return "must be one line of at most 200 bytes", ""
 	}
 	return "", ""

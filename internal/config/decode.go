@@ -40,6 +40,11 @@ func (d *decoder) problems() Problems {
 	slices.SortStableFunc(d.found, func(a, b finding) int { return cmp.Compare(a.offset, b.offset) })
 	var ps Problems
 	for _, f := range d.found {
+		if slices.ContainsFunc(d.src.secrets, func(n *yaml.Node) bool {
+			return n.Kind == yaml.AliasNode && d.src.nodeOffset(n) == f.offset
+		}) {
+			f.suggestion = "" // it holds what was meant as the value
+		}
 		ps = append(ps, d.src.problemAt(f.offset, f.message, f.suggestion))
 	}
 	return ps
@@ -138,7 +143,7 @@ func foldCase(s string) string {
 // markSecret keeps every value under a node, though not the keys, out of
 // messages.
 func (d *decoder) markSecret(n *yaml.Node) {
-	if n.Kind == yaml.ScalarNode {
+	if n.Kind == yaml.ScalarNode || n.Kind == yaml.AliasNode {
 		d.src.secrets = append(d.src.secrets, n)
 	}
 	for i, child := range n.Content {

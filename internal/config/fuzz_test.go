@@ -9,6 +9,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/mcpfirewall/mcpfirewall/internal/preset"
+	"github.com/mcpfirewall/mcpfirewall/internal/visible"
+	"go.yaml.in/yaml/v3"
 )
 
 // FuzzParse checks that no text makes Parse panic, that every problem points
@@ -99,6 +101,27 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
+// FuzzSecret checks that no line of a file shows a secret, however it is written.
+func FuzzSecret(f *testing.F) {
+	for _, before := range []string{"", "&a ", "!!str ", "!<t> &a # c\n   ", `"\x41`, "'", "\"a\n   ", "*", "? "} {
+		f.Add(before, " } } }")
+		f.Add(before, "' } } }")
+		f.Add(before, "\"\n  } } }")
+	}
+	f.Fuzz(func(t *testing.T, before, after string) {
+		text := "version: 1\nservers: { a: { command: x, env: { PASSWORD: " + before + "hunter2" + after
+		var tree struct {
+			Servers map[string]struct{ Env map[string]string }
+		}
+		if strings.Contains(before+after, "hunter") || yaml.Unmarshal([]byte(text), &tree) != nil || !strings.Contains(tree.Servers["a"].Env["PASSWORD"], "hunter2") {
+			return
+		}
+		if got := shownLines(text); strings.Contains(got, "hunter2") {
+			t.Fatalf("a secret is shown of\n%s\n%s", text, got)
+		}
+	})
+}
+
 // inFile checks that a problem has a place in the file.
 func inFile(t *testing.T, p Problem, data []byte) {
 	t.Helper()
@@ -122,7 +145,7 @@ func inFile(t *testing.T, p Problem, data []byte) {
 func printable(t *testing.T, message string) {
 	t.Helper()
 	for _, r := range message {
-		if r != '\n' && r != '\t' && isUnprintable(r) {
+		if r != '\n' && r != '\t' && visible.Hidden(r) {
 			t.Fatalf("the message holds %U: %q", r, message)
 		}
 	}

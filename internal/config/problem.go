@@ -2,7 +2,10 @@ package config
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
+
+	"github.com/mcpfirewall/mcpfirewall/internal/visible"
 )
 
 // Problem is one thing that is wrong in the file, with its place.
@@ -31,7 +34,7 @@ func (p Problem) String() string {
 	if p.Warning {
 		b.WriteString("warning: ")
 	}
-	b.WriteString(p.Message)
+	b.WriteString(visible.Text(p.Message)) // it may hold names of the file
 	if p.Line > 0 && p.Source != "" {
 		number := fmt.Sprint(p.Line)
 		line, caret := p.excerpt()
@@ -39,7 +42,7 @@ func (p Problem) String() string {
 		fmt.Fprintf(&b, "\n  %s | %s^", strings.Repeat(" ", len(number)), caret)
 	}
 	if p.Suggestion != "" {
-		fmt.Fprintf(&b, "\ndid you mean %q?", p.Suggestion)
+		fmt.Fprintf(&b, "\ndid you mean %s?", whole(p.Suggestion))
 	}
 	return b.String()
 }
@@ -152,5 +155,13 @@ func quote(s string) string {
 	if r := []rune(s); len(r) > most {
 		s = string(r[:most]) + "…"
 	}
-	return fmt.Sprintf("%q", s)
+	return whole(s)
+}
+
+// whole is quote without a bound.
+func whole(s string) string {
+	if q := strconv.Quote(s); !strings.ContainsFunc(q, visible.Hidden) {
+		return q
+	}
+	return strconv.QuoteToASCII(s)
 }

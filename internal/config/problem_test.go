@@ -3,10 +3,13 @@ package config
 import (
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/mcpfirewall/mcpfirewall/internal/visible"
 )
 
 var update = flag.Bool("update", false, "write the golden files, mcpfirewall.schema.json and docs/configuration.md")
@@ -90,6 +93,9 @@ func TestText(t *testing.T) {
 		{"line separator", "version: 1 # a\u2028x: 1\n", `f:1:15: the invisible character "\u2028" may not stand here: write it as an escape in double quotes`},
 		{"next line", "version: 1 # a\u0085x: 1\n", `f:1:15: the invisible character "\u0085" may not stand here: write it as an escape in double quotes`},
 		{"text that runs the other way", "# \u202eeerht\n", `f:1:3: the invisible character "\u202e" may not stand here: write it as an escape in double quotes`},
+		{"filler", "# a\u3164b\n", `f:1:4: the invisible character "\u3164" may not stand here: write it as an escape in double quotes`},
+		{"variation selector", "# a\U000e0100b\n", `f:1:4: the invisible character "\U000e0100" may not stand here: write it as an escape in double quotes`},
+		{"filler in a name", "\"\\u3164\": 1\nversion: 1\n", `f:1:1: unknown key "\u3164"`},
 		{"too large", "#" + strings.Repeat(" ", maxFile), "f:1:1: the file is larger than 1048576 bytes"},
 		{"laughs", "a: &a [x,x,x]\nb: &b [*a,*a,*a]\nversion: 1\n", "f:1:1: unknown key \"a\""},
 	}
@@ -105,7 +111,7 @@ func TestText(t *testing.T) {
 				t.Errorf("got  %s\nwant %s", got, tt.want)
 			}
 			for _, r := range problems.Error() {
-				if r != '\n' && r != '\t' && isUnprintable(r) {
+				if r != '\n' && r != '\t' && visible.Hidden(r) {
 					t.Errorf("the message holds %U", r)
 				}
 			}
@@ -121,6 +127,9 @@ func TestSource(t *testing.T) {
 		{`servers: { a: { url: "https://x.example.com", bogus: [hunter2, {p: hünter2}] } }`, `servers: { a: { url: "https://x.example.com", bogus: [*******, {p: *·*****}] } }`},
 		{`servers: { a: { url: "https://x.example.com", headers: { A: 'hunter2', 'b': "${vault:x" }, x: 1 } }`, `servers: { a: { url: "https://x.example.com", headers: { A: '*******', 'b': "${vault:x" }, x: * } }`},
 		{`servers: { a: { command: x, args: [ghp_0123456789abcdefABCDEF, 1] } }`, `servers: { a: { command: x, args: [**************************, 1] } }`},
+		{`a: &x 1`, `a: &* *`},
+		{`servers: { a: { command: x, env: { PASSWORD: &mysecretanchor hunter2cret } } }`, `servers: { a: { command: x, env: { PASSWORD: &************** *********** } } }`},
+		{`servers: { a: { command: x, env: { PASSWORD: !!str "hunter2" } } }`, `servers: { a: { command: x, env: { PASSWORD: !**** "*******" } } }`},
 		{`tools: { allow: ["github.get_pull_request_review_comments", 1] }`, `tools: { allow: ["github.get_pull_request_review_comments", 1] }`},
 		{`servers: { a: { url: "https://me:hunter2@x.example.com", shared: 1 } }`, `servers: { a: { url: "https://**********@x.example.com", shared: 1 } }`},
 	}
@@ -135,6 +144,40 @@ func TestSource(t *testing.T) {
 			t.Errorf("got  %s\nwant %s", got, tt.want)
 		}
 	}
+}
+
+// TestSecretsBehindProperties holds that a secret is masked wherever YAML lets it stand:
+// behind anchors and tags, over several lines, and as the name of what should be in quotes.
+func TestSecretsBehindProperties(t *testing.T) {
+	for _, properties := range []string{"", "&a ", "!t ", "!!str ", "!<t> ", "&a !t ", "!t &a ", "&hunter2a ", "!hunter2a ", "&a # c\n        ", "&a\n        !t\n        "} {
+		for _, value := range []string{"hunter2b", `"hunter2b"`, "'hunter2b'", "hunter2b\n        hunter2c", "\"hunter2b\n\n        hunter2c\"", "'hunter2b\n        hunter2c'",
+			"|\n        hunter2b\n        hunter2c", ">-\n        hunter2b\n\n        hunter2c", "|2 # c\n          hunter2b", "*hunter2b", "&hunter2b", "!hunter2b", "hünter2 hunter2b"} {
+			for _, around := range []string{"env:\n      PASSWORD: %s\n", "env:\n      ? PASSWORD\n      : %s\n", "env: { PASSWORD: %s, X: 1 }\n", "env: { PASSWORD: %s}\n", "enf: [ %s ]\n"} {
+				text := "version: 1\nx: &hunter2b 1\nservers:\n  a:\n    command: x\n    " + fmt.Sprintf(around, properties+value) + "    timeout: 1\n"
+				if got := shownLines(text); strings.Contains(got, "hunter2b") || strings.Contains(got, "hunter2c") {
+					t.Errorf("a secret is shown of\n%s\n%s", text, got)
+				}
+			}
+		}
+	}
+}
+
+// shownLines is what is wrong in a file, and each line as it would be shown with a problem.
+func shownLines(text string) string {
+	_, err := Parse("f", []byte(text))
+	all := fmt.Sprintln(err)
+	src := newSource("f", text)
+	root, problem := parseYAML(src)
+	if problem != nil {
+		return all // the only one
+	}
+	d := &decoder{cfg: withDefaults(), src: src, misspelt: map[string]bool{}}
+	d.cfg.nodes, d.cfg.src = map[string]place{}, src
+	d.document(root)
+	for line := range src.lines {
+		all += src.shown(line+1) + "\n"
+	}
+	return all
 }
 
 func TestNearest(t *testing.T) {

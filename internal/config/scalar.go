@@ -12,7 +12,7 @@ import (
 // problem at a place inside an expression is so shown at the right character,
 // whatever quotes and line folds the expression is written with.
 func (s *source) scalarOffsets(n *yaml.Node) []int {
-	start := s.nodeOffset(n)
+	start, _ := s.pastProperties(n)
 	var offsets []int
 	var end int
 	switch {
@@ -29,6 +29,30 @@ func (s *source) scalarOffsets(n *yaml.Node) []int {
 		offsets = append(offsets, min(end, len(s.text)))
 	}
 	return offsets
+}
+
+// pastProperties returns where the value of a node begins, behind its anchor and tag
+// (YAML 1.2, 6.9), and where the names of those stand.
+func (s *source) pastProperties(n *yaml.Node) (at int, names []span) {
+	at = s.nodeOffset(n)
+	for at < len(s.text) && (n.Anchor != "" && s.text[at] == '&' || n.Style&yaml.TaggedStyle != 0 && s.text[at] == '!') && len(names) < 2 {
+		end := len(s.text)
+		if i := strings.IndexAny(s.text[at:], " \t\r\n"); i >= 0 {
+			end = at + i
+		}
+		for end > at+1 && n.Value == "" && strings.IndexByte(",]}", s.text[end-1]) >= 0 {
+			end-- // of the collection around it: nothing follows the name
+		}
+		names = append(names, span{at + 1, end})
+		for at = end; ; {
+			at += len(s.text[at:]) - len(strings.TrimLeft(s.text[at:], " \t\r\n"))
+			if at == len(s.text) || s.text[at] != '#' || at == end {
+				break
+			}
+			at += strings.IndexByte(s.text[at:]+"\n", '\n')
+		}
+	}
+	return at, names
 }
 
 // flowOffsets walks a plain or quoted scalar (YAML 1.2, 7.3): escapes are

@@ -1,12 +1,13 @@
 package config
 
 import (
+	"fmt"
 	"regexp"
-	"slices"
 	"sort"
 	"strings"
 	"unicode/utf8"
 
+	"github.com/mcpfirewall/mcpfirewall/internal/visible"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -118,9 +119,12 @@ func (s *source) shown(line int) string {
 		mask(text, m[2], m[3])
 	}
 	if s.lax {
-		if m := secretKey.FindIndex(text); m != nil {
-			for _, sp := range outsideReferences(string(text[m[1]:])) {
-				mask(text, m[1]+sp.from, m[1]+sp.to)
+		for _, m := range nodeName.FindAllSubmatchIndex(text, -1) {
+			mask(text, m[2], m[3])
+		}
+		if from := s.secretFrom(line); from >= 0 {
+			for _, sp := range outsideReferences(string(text[from:])) {
+				mask(text, from+sp.from, from+sp.to)
 			}
 		}
 	}
@@ -128,7 +132,7 @@ func (s *source) shown(line int) string {
 		switch {
 		case r == masked:
 			return '*'
-		case r != '\t' && isUnprintable(r):
+		case r != '\t' && visible.Hidden(r):
 			return utf8.RuneError
 		}
 		return r
@@ -141,8 +145,29 @@ func (s *source) shown(line int) string {
 var (
 	keyLike   = regexp.MustCompile(`[A-Za-z0-9_+-]{20,}`)
 	userInfo  = regexp.MustCompile(`://([^/\s"']*)@`)
+	nodeName  = regexp.MustCompile(`(?:^|[\s\[{,])[*&!]([^\s,.\]}][^\s,]*)`) // of an alias, an anchor or a tag, or a text that lacks quotes; but no pattern
+	keyBefore = regexp.MustCompile(`(?:^|[\s\[{,])["']?[\w.*-]+["']?\s*:(?:\s|$)`)
 	secretKey = regexp.MustCompile(`(?i)(token|secret|passw|key|authorization|credential)[a-z0-9_-]*["']?\s*:\s+`)
 )
+
+// secretFrom guesses, without a tree, where in a line a secret begins: after a key that
+// sounds like one, or at once if the line goes on with the value of such a key. It is -1 if
+// there is none.
+func (s *source) secretFrom(line int) int {
+	text := s.line(line)
+	if m := secretKey.FindStringIndex(text); m != nil {
+		return m[1]
+	}
+	for ; line > 0 && !keyBefore.MatchString(text); line-- {
+		if line > 1 {
+			text = s.line(line - 1)
+		}
+		if secretKey.MatchString(text + " ") {
+			return 0
+		}
+	}
+	return -1
+}
 
 // masked stands for a masked byte until the line is complete: a control
 // character, which the text cannot contain.
@@ -178,8 +203,12 @@ func digits(b []byte) (n int) {
 // secretSpans returns where a secret scalar stands, less the references in it,
 // which are no secret and which people need to see.
 func (s *source) secretSpans(n *yaml.Node) []span {
+	if n.Kind == yaml.AliasNode { // what was meant may be a text that begins with *
+		at := s.nodeOffset(n) + 1
+		return []span{{at, at + len(n.Value)}}
+	}
 	offsets := s.scalarOffsets(n)
-	var spans []span
+	_, spans := s.pastProperties(n) // and so may these
 	for _, sp := range outsideReferences(n.Value) {
 		spans = append(spans, span{offsets[sp.from], offsets[sp.to]})
 	}
@@ -209,18 +238,6 @@ func outsideReferences(text string) []span {
 	return spans
 }
 
-// isUnprintable reports characters that break a line, are not seen, or change
-// the order in which others are seen, so that a file would not say what it
-// appears to say.
-func isUnprintable(r rune) bool {
-	return r < ' ' || r >= 0x7f && r <= 0x9f || slices.Contains(unseen, r) ||
-		r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 || r >= 0xe0000 && r <= 0xe007f
-}
-
-// unseen are the line and paragraph separators, the zero-width space and the
-// byte order mark.
-var unseen = []rune{0x2028, 0x2029, 0x200b, 0xfeff}
-
 // checkText finds what a configuration may not contain at all.
 func (s *source) checkText() (Problem, bool) {
 	for i := 0; i < len(s.text); {
@@ -229,8 +246,8 @@ func (s *source) checkText() (Problem, bool) {
 		case r == utf8.RuneError && n == 1:
 			return s.problemAt(i, "this is not UTF-8: save the file as UTF-8", ""), false
 		case r == '\n' || r == '\t' || r == '\r' && strings.HasPrefix(s.text[i+1:], "\n"):
-		case isUnprintable(r):
-			return s.problemAt(i, "the invisible character "+quote(string(r))+" may not stand here: write it as an escape in double quotes", ""), false
+		case visible.Hidden(r):
+			return s.problemAt(i, fmt.Sprintf("the invisible character %+q may not stand here: write it as an escape in double quotes", string(r)), ""), false
 		}
 		i += n
 	}

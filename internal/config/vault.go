@@ -5,6 +5,8 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+
+	"github.com/mcpfirewall/mcpfirewall/internal/visible"
 )
 
 // Vault is the HashiCorp Vault that ${vault:...} is read from. What is empty
@@ -111,7 +113,7 @@ func checkMount(s string) (wrong, suggestion string) {
 		return "is given without auth/", rest
 	}
 	for _, segment := range strings.Split(s, "/") {
-		if segment == "" || strings.Trim(segment, ".") == "" || strings.ContainsFunc(segment, func(r rune) bool { return r <= ' ' || isUnprintable(r) }) {
+		if segment == "" || strings.Trim(segment, ".") == "" || strings.ContainsFunc(segment, func(r rune) bool { return r == ' ' || visible.Hidden(r) }) {
 			return fmt.Sprintf("must be a path such as %s or team/%[1]s", "approle"), ""
 		}
 	}

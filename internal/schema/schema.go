@@ -21,6 +21,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/mcpfirewall/mcpfirewall/internal/visible"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
@@ -194,10 +195,4 @@ func describeCompile(err error) error {
 }
 
 // clip shortens a text to at most n bytes and drops line breaks.
-func clip(s string, n int) string {
-	s = strings.Join(strings.Fields(s), " ")
-	if len(s) <= n {
-		return s
-	}
-	return strings.ToValidUTF8(s[:n], "") + "…"
-}
+func clip(s string, n int) string { return visible.Cut(strings.Join(strings.Fields(s), " "), n) }

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/mcpfirewall/mcpfirewall/internal/visible"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/santhosh-tekuri/jsonschema/v6/kind"
 )
@@ -21,11 +22,11 @@ func (s *Schema) Check(args []byte, open bool) error {
 		return nil
 	}
 	if name, clash := s.FoldClash(args); clash {
-		return fmt.Errorf("an argument's name equals %q but for upper and lower case: use the names of the tool's schema", printable(name))
+		return fmt.Errorf("an argument's name equals %q but for upper and lower case: use the names of the tool's schema", visible.Name(name))
 	}
 	if !open {
 		if extra := s.Undeclared(args); len(extra) > 0 {
-			return fmt.Errorf("the tool declares no argument %q: use only the arguments of its schema", printable(strings.Join(extra, `", "`)))
+			return fmt.Errorf("the tool declares no argument %q: use only the arguments of its schema", visible.Name(strings.Join(extra, `", "`)))
 		}
 	}
 	if err := s.validate(args); err != nil {
@@ -40,20 +41,6 @@ func (s *Schema) CheckParsed(args []byte, open bool) error {
 		return nil
 	}
 	return s.Check(args, open)
-}
-
-// printable bounds a name that an error shows, and drops control characters.
-func printable(s string) string {
-	s = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return -1
-		}
-		return r
-	}, s)
-	if len(s) > 80 {
-		s = strings.ToValidUTF8(s[:80], "") + "…"
-	}
-	return s
 }
 
 // Validate holds one JSON value against the schema. Nil stands for {}, since
@@ -77,7 +64,7 @@ func (s *Schema) CheckResult(content []byte) error {
 		return nil
 	}
 	if name, clash := s.FoldClash(content); clash {
-		return fmt.Errorf("a name in it equals %q but for upper and lower case", printable(name))
+		return fmt.Errorf("a name in it equals %q but for upper and lower case", visible.Name(name))
 	}
 	return s.Validate(content)
 }

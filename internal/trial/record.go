@@ -8,6 +8,7 @@ import (
 	"io"
 
 	"github.com/mcpfirewall/mcpfirewall/internal/jsonrpc"
+	"github.com/mcpfirewall/mcpfirewall/internal/visible"
 )
 
 // A record is what replay reads of a line of package audit.
@@ -132,9 +133,5 @@ func (d Decided) String() string {
 
 // short is what is shown of arguments.
 func short(raw []byte) string {
-	text := oneLine(string(raw))
-	if len(text) > maxShown {
-		text = text[:maxShown] + "…"
-	}
-	return text
+	return visible.Cut(oneLine(string(raw)), maxShown)
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/mcpfirewall/mcpfirewall/internal/visible"
 	"github.com/rs/zerolog"
 )
 
@@ -145,10 +146,7 @@ func quotable(b []byte, max int, scrub func(string) string) string {
 	if len(s) < len(b) {
 		s = uncut(s)
 	}
-	if s = strings.TrimSpace(scrub(printable(s))); len(s) > max {
-		s = strings.ToValidUTF8(s[:max], "") + "..."
-	}
-	return s
+	return visible.Cut(strings.TrimSpace(scrub(printable(s))), max)
 }
 
 // uncut takes the last word away from text that was cut somewhere: it may be half a
