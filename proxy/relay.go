@@ -95,8 +95,9 @@ type Relay struct {
 
 	current atomic.Pointer[generation]
 	epoch   atomic.Int64 // counts what makes a view stale: lists, links, configurations
-	shared  *fleet       // connections of the servers that say shared
-	tokens  tokens       // of the servers that want OAuth
+	started atomic.Bool
+	shared  *fleet // connections of the servers that say shared
+	tokens  tokens // of the servers that want OAuth
 
 	mu       sync.Mutex
 	sessions map[string]*Session      // by id
@@ -156,9 +157,27 @@ func compile(cfg *config.Config) (*generation, error) {
 	return &generation{cfg: cfg, policy: compiled, prefix: prefix}, nil
 }
 
-// Start connects the servers that say shared, so that they are up before the first
-// client comes.
-func (r *Relay) Start() { r.shared.adopt() }
+// Start records that the firewall serves from now on, and connects the servers that say
+// shared, so that they are up before the first client comes.
+func (r *Relay) Start() {
+	cfg := r.current.Load().cfg
+	r.started.Store(true)
+	r.event("firewall started: version "+r.version+", configuration "+identify(cfg), "", nil)
+	r.shared.adopt()
+}
+
+// identify names a configuration for a record.
+func identify(cfg *config.Config) string {
+	if cfg.Path == "" {
+		return "no file"
+	}
+	return cfg.Path + " " + cfg.Digest
+}
+
+// Refused records that another configuration was not put in force.
+func (r *Relay) Refused(reason string) {
+	r.event("configuration not reloaded, the old one stays in force: "+r.redact.Text(reason), "", nil)
+}
 
 // Reload puts another configuration in force: whole, or not at all if it does not
 // compile. Servers whose configuration is unchanged keep running; clients are told that
@@ -178,7 +197,7 @@ func (r *Relay) Reload(cfg *config.Config) error {
 		f.adopt()
 		f.announce("tools", "resources", "prompts")
 	}
-	r.event("configuration reloaded", "", nil)
+	r.event("configuration reloaded: "+identify(cfg), "", nil)
 	return nil
 }
 
@@ -367,7 +386,9 @@ func (r *Relay) Close(ctx context.Context) {
 	if err := r.store.Close(); err != nil {
 		r.log.Error().Err(err).Msg("state not closed")
 	}
-	r.event("firewall stopped", "", nil)
+	if r.started.Load() {
+		r.event("firewall stopped", "", nil)
+	}
 }
 
 // enter counts a request under way; it is false once the relay is closing.

@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -33,7 +32,9 @@ type firewall struct {
 	vault *vault.Resolver
 	log   *logger
 
-	mu sync.Mutex // one reload at a time
+	mu      sync.Mutex // one reload at a time, and none while it closes
+	closed  bool
+	unwatch context.CancelFunc // nil if nothing is watched
 }
 
 // open puts a firewall together. The level is that of the log unless a flag says
@@ -151,7 +152,14 @@ func newVault(cfg *config.Config, log zerolog.Logger) (*vault.Resolver, error) {
 
 // close ends the firewall: requests under way get until the end of the configured grace.
 func (f *firewall) close() {
-	ctx, cancel := context.WithTimeout(context.Background(), f.cfg.Listen.ShutdownGrace)
+	f.mu.Lock()
+	f.closed = true
+	grace := f.cfg.Listen.ShutdownGrace
+	if f.unwatch != nil {
+		f.unwatch()
+	}
+	f.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
 	f.Relay.Close(ctx)
 	if err := f.audit.Close(); err != nil {
@@ -172,9 +180,13 @@ func (f *firewall) trimSoon() {
 	})
 }
 
-// watch reloads the configuration when its file changes, and on SIGHUP, which also
-// reopens the audit file, until ctx ends.
+// watch reloads the configuration when its file changes or is trusted, and on SIGHUP, which
+// also reopens the audit file, until ctx ends or the firewall closes.
 func (f *firewall) watch(ctx context.Context, a *app) {
+	f.mu.Lock()
+	ctx, f.unwatch = context.WithCancel(ctx)
+	cfg := f.cfg
+	f.mu.Unlock()
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	go func() {
@@ -184,29 +196,42 @@ func (f *firewall) watch(ctx context.Context, a *app) {
 			case <-ctx.Done():
 				return
 			case <-hup:
-				if err := f.audit.Reopen(); err != nil {
-					f.log.Error().Err(err).Msg("audit file not reopened; the old one stays in use")
-				}
-				f.reload(a.config)
+				f.reopen()
+				f.reload(a.config, true)
 			}
 		}
 	}()
-	if f.cfg.Path == "" {
-		return
+	if cfg.Path == "" {
+		return // `wrap` has no file
 	}
-	if err := config.Watch(ctx, f.cfg.Path, func() { f.reload(a.config) }); err != nil {
+	if err := cfg.Watch(ctx, func() { f.reload(a.config, false) }); err != nil {
 		f.log.Warn().Err(err).Msg("changes of the configuration are not noticed; SIGHUP reloads it")
 	}
 }
 
-// reload puts the configuration as it is now in force, whole or not at all.
-func (f *firewall) reload(flag string) {
+func (f *firewall) reopen() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.cfg.Path == "" {
-		return // `wrap` has no file
+	if f.closed {
+		return
+	}
+	if err := f.audit.Reopen(); err != nil {
+		f.log.Error().Err(err).Msg("audit file not reopened; the old one stays in use")
+	}
+}
+
+// reload puts the configuration as it is now in force, whole or not at all. One that is in
+// force already is put in force again only if forced.
+func (f *firewall) reload(flag string, force bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed || f.cfg.Path == "" {
+		return
 	}
 	cfg, err := config.Open(flag)
+	if err == nil && !force && cfg.Path == f.cfg.Path && cfg.Digest == f.cfg.Digest {
+		return
+	}
 	if err == nil {
 		err = joined(references(cfg), reloadable(f.cfg, cfg))
 	}
@@ -226,6 +251,8 @@ func (f *firewall) reload(flag string) {
 			event = event.Err(err)
 		}
 		event.Msg("configuration not reloaded; the old one stays in force")
+		digest, _ := config.Digest(f.cfg.Path) // "" if it is gone
+		f.Refused(fmt.Sprintf("%s %s: %s", f.cfg.Path, digest, brief(err)))
 		return
 	}
 	f.cfg = cfg
@@ -233,21 +260,28 @@ func (f *firewall) reload(flag string) {
 	f.warnOfExposures(cfg)
 }
 
+// brief is an error for a record: of problems, the first few without their source lines.
+func brief(err error) string {
+	var problems config.Problems
+	if !errors.As(err, &problems) {
+		return err.Error()
+	}
+	const most = 3
+	var lines []string
+	for i, p := range problems {
+		if i == most {
+			lines = append(lines, fmt.Sprintf("and %d more", len(problems)-most))
+			break
+		}
+		line, _, _ := strings.Cut(p.String(), "\n")
+		lines = append(lines, line)
+	}
+	return strings.Join(lines, "; ")
+}
+
 // reloadable reports what of a new configuration only a new start can put in force.
 func reloadable(old, new *config.Config) error {
-	var changed []string
-	for _, section := range []struct {
-		name     string
-		old, new any
-	}{{"vault", old.Vault, new.Vault}, {"audit", old.Audit, new.Audit}, {"state", old.State, new.State}, {"listen", old.Listen, new.Listen}} {
-		if !reflect.DeepEqual(section.old, section.new) {
-			changed = append(changed, section.name)
-		}
-	}
-	if old.Path != new.Path {
-		changed = append(changed, "the file that is used, "+filepath.Base(new.Path))
-	}
-	if len(changed) > 0 {
+	if changed := old.NeedsRestart(new); len(changed) > 0 {
 		return fmt.Errorf("these changes need a restart of the firewall: %s", strings.Join(changed, ", "))
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -169,6 +170,75 @@ func TestReload(t *testing.T) {
 	c.in.Close()
 	if status := c.ends(); status != 0 {
 		t.Errorf("exit status %d\n%s", status, c.stderr)
+	}
+	records, err := os.ReadFile(auditFile(h))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rotated, err := os.ReadFile(auditFile(h) + ".1"); err == nil {
+		records = append(rotated, records...)
+	}
+	file := regexp.QuoteMeta(strings.ReplaceAll(filepath.Join(h.dir, "config.yaml"), `\`, `\\`))
+	for _, want := range []string{
+		`firewall started: version \S+, configuration ` + file + ` sha256:[0-9a-f]{64}"`, `configuration reloaded: ` + file + ` sha256:[0-9a-f]{64}"`,
+		`configuration not reloaded[^"]*` + file + ` sha256:[0-9a-f]{64}: ` + file + `:\d+:\d+: unknown key \\"tolls\\""`,
+		`these changes need a restart of the firewall: audit"`,
+	} {
+		if !regexp.MustCompile(want).Match(records) {
+			t.Errorf("the audit file lacks %s:\n%s", want, records)
+		}
+	}
+}
+
+// TestReloadOnTrust holds that a changed file of the current folder is used as soon as it
+// is trusted.
+func TestReloadOnTrust(t *testing.T) {
+	h := newHome(t)
+	config := func(deny string) string {
+		return fmt.Sprintf("version: 1\nservers: { demo: { command: mcpfirewall, args: [demo, server] } }\ntools: { default: allow, deny: [%s] }\n", deny)
+	}
+	trust := func() {
+		t.Helper()
+		if got := h.run(t, "", "trust"); got.status != 0 {
+			t.Fatalf("trust: %s", got.stderr)
+		}
+	}
+	h.write(t, "mcpfirewall.yaml", config(`"*.delete_*"`))
+	trust()
+	c := h.start(t, "run")
+	c.send(initialize)
+	c.wait(`"id":"hello"`)
+	c.send(initialized)
+	c.send(listTools)
+	c.wait(`"id":"list"`)
+	h.write(t, "mcpfirewall.yaml", config(`"*.send_*"`))
+	eventually(t, func() string { b, _ := os.ReadFile(auditFile(h)); return string(b) }, "not reloaded.*not trusted")
+	trust()
+	c.wait("notifications/tools/list_changed")
+	c.send(listTools)
+	if list := c.wait(`"id":"list"`); strings.Contains(list, "send_mail") {
+		t.Errorf("once it is trusted the list is %s", list)
+	}
+	c.in.Close()
+	if status := c.ends(); status != 0 {
+		t.Errorf("exit status %d\n%s", status, c.stderr)
+	}
+}
+
+// TestServeNowhere holds that what never served leaves no record of its end.
+func TestServeNowhere(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	h := newHome(t)
+	h.write(t, "config.yaml", read(t, filepath.Join("..", "..", "mcpfirewall.yaml")))
+	if got := h.run(t, "", "serve", "--config", "config.yaml", "--listen", taken.Addr().String()); got.status != 1 {
+		t.Errorf("exit status %d\n%s", got.status, got.stderr)
+	}
+	if records, _ := os.ReadFile(auditFile(h)); len(records) > 0 {
+		t.Errorf("on record is %s", records)
 	}
 }
 

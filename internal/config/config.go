@@ -25,6 +25,8 @@ package config
 import (
 	"os"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"strings"
 	"time"
 )
@@ -66,9 +68,29 @@ type Config struct {
 
 	// Path is the absolute path of the file, "" when there is none.
 	Path string
+	// Digest is that of the file, as [Trust] records it.
+	Digest string
 
-	src   *source
-	nodes map[string]place
+	trusted bool // the file is used because it was trusted
+	src     *source
+	nodes   map[string]place
+}
+
+// atStart are the sections that are read when the firewall starts, and only then.
+var atStart = []string{"vault", "audit", "state", "listen"}
+
+// NeedsRestart names what of another configuration only a new start can put in force.
+func (c *Config) NeedsRestart(other *Config) (changed []string) {
+	for _, f := range fieldsOf(reflect.TypeFor[Config]()) {
+		section := func(c *Config) any { return reflect.ValueOf(c).Elem().FieldByIndex(f.index).Interface() }
+		if slices.Contains(atStart, f.key) && !reflect.DeepEqual(section(c), section(other)) {
+			changed = append(changed, f.key)
+		}
+	}
+	if c.Path != other.Path {
+		changed = append(changed, "the file that is used, "+filepath.Base(other.Path))
+	}
+	return changed
 }
 
 // Naming says how the capabilities of the servers are called toward the client.

@@ -39,7 +39,7 @@ func parse(t *testing.T, name, text string) *Config {
 // plain returns the configuration without what only messages need.
 func plain(c *Config) Config {
 	p := *c
-	p.src, p.nodes = nil, nil
+	p.Digest, p.trusted, p.src, p.nodes = "", false, nil, nil
 	return p
 }
 

@@ -47,7 +47,12 @@ func Open(flag string) (*Config, error) {
 	if digest != "" && digestOf(data) != digest {
 		return nil, notTrusted(path, true)
 	}
-	return Parse(path, data)
+	cfg, err := Parse(path, data)
+	if err != nil {
+		return nil, err
+	}
+	cfg.trusted = digest != ""
+	return cfg, nil
 }
 
 // find also returns the digest that the file must have, "" if any will do.

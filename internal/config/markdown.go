@@ -24,7 +24,11 @@ func writeSection(b *bytes.Buffer, title, path, text string, section reflect.Typ
 	}
 	b.WriteString("| key | value | default | meaning |\n|---|---|---|---|\n")
 	for _, f := range fieldsOf(section) {
-		fmt.Fprintf(b, "| `%s` | %s | %s | %s |\n", f.key, cell(f.describe()), cell(describeDefault(f)), cell(docOf(f).text))
+		text := docOf(f).text
+		if path == "" && slices.Contains(atStart, f.key) {
+			text += " Read at the start only."
+		}
+		fmt.Fprintf(b, "| `%s` | %s | %s | %s |\n", f.key, cell(f.describe()), cell(describeDefault(f)), cell(text))
 	}
 	b.WriteString("\nEach key with an example of its value:\n\n```yaml\n")
 	for _, f := range fieldsOf(section) {
@@ -178,7 +182,9 @@ the file: begin it with
    its own policy, commands or Vault address. A changed file has to be trusted again.
 
 A file that somebody else can write is refused, and so is one in a folder that everybody can write. The file is read again
-when it changes or on SIGHUP, whole or not at all.
+when it changes or on SIGHUP, whole or not at all; a changed file of the current folder once it is trusted. What is marked below as read
+at the start only needs a new start: a file in which it changed is not used until then, nor is anything else that changed in it.
+The log and the audit file say so, and what is wrong with a file that is not used.
 
 ## Values
 

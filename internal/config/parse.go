@@ -37,6 +37,7 @@ func Parse(name string, data []byte) (*Config, error) {
 	}
 
 	cfg := withDefaults()
+	cfg.Digest = digestOf(data)
 	cfg.src = src
 	cfg.nodes = make(map[string]place)
 	if name != "" {

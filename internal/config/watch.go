@@ -19,6 +19,22 @@ const (
 	patience = 2 * time.Second
 )
 
+// Watch calls changed each time the file of c has become another one, as [Watch] does, and
+// where it is used only because it was trusted, also when a file is trusted: then [Open]
+// may find what it refused before. The calls may come at once.
+func (c *Config) Watch(ctx context.Context, changed func()) error {
+	if c.trusted {
+		record, err := TrustFile("")
+		if err != nil {
+			return err
+		}
+		if err := Watch(ctx, record, changed); err != nil {
+			return err
+		}
+	}
+	return Watch(ctx, c.Path, changed)
+}
+
 // Watch calls changed, never twice at once, each time the content of the file
 // has become another one, until the context ends. A file that is gone or cannot
 // be read is no new content. Changes count from the moment when Watch returns:
@@ -42,7 +58,7 @@ func Watch(ctx context.Context, path string, changed func()) error {
 	}
 	w := &watcher{path: path, notify: notify}
 	w.follow()
-	w.last, _ = contentOf(path)
+	w.last, _ = Digest(path)
 	go w.run(ctx, changed)
 	return nil
 }
@@ -110,7 +126,7 @@ func (w *watcher) run(ctx context.Context, changed func()) {
 			touch() // events were lost, perhaps the one that matters
 		case <-due:
 			due = nil
-			if digest, err := contentOf(w.path); err == nil && digest != w.last {
+			if digest, err := Digest(w.path); err == nil && digest != w.last {
 				w.last = digest
 				changed()
 			}
@@ -118,9 +134,9 @@ func (w *watcher) run(ctx context.Context, changed func()) {
 	}
 }
 
-// contentOf returns the digest of a file. It is not trusted for anything but
-// being another one.
-func contentOf(path string) (string, error) {
+// Digest returns the digest of a file, as [Trust] records it. Nobody has looked
+// at who can write the file.
+func Digest(path string) (string, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return "", err
