@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -59,6 +60,21 @@ func TestDemo(t *testing.T) {
 	}
 }
 
+// TestWithoutHome holds that what needs no home folder does without, and the rest names it.
+func TestWithoutHome(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("the home folder is no environment variable of its own")
+	}
+	h := newHome(t)
+	h.env = slices.DeleteFunc(h.env, func(kv string) bool { return strings.HasPrefix(kv, "HOME=") })
+	if got := h.run(t, "", "demo"); got.status != 0 {
+		t.Errorf("demo: exit status %d\n%s", got.status, got.stderr)
+	}
+	if got := h.run(t, "", "wrap", "--", "true"); got.status != 1 || !strings.Contains(got.stderr, "$HOME") {
+		t.Errorf("wrap: exit status %d\n%s", got.status, got.stderr)
+	}
+}
+
 func TestExitStatus(t *testing.T) {
 	h := newHome(t)
 	reference := h.write(t, "reference.yaml", read(t, filepath.Join("..", "..", "mcpfirewall.yaml")))
@@ -71,6 +87,17 @@ func TestExitStatus(t *testing.T) {
 		{"", 2, "which command?"},
 		{"--help", 0, ""},
 		{"nonsense", 2, "unknown command"},
+		{"cal", 2, "did you mean call?"},
+		{"secrets", 2, "One of secrets check"},
+		{"secrets chekc", 2, "did you mean check?"},
+		{"completion", 2, "One of completion bash, completion fish"},
+		{"completion foo", 2, "unknown command"},
+		{"help", 0, ""},
+		{"help call", 0, ""},
+		{"help bogus", 2, "unknown command"},
+		{"serve --listen nonsense --config " + reference, 2, "such as 127.0.0.1:8750"},
+		{"serve --listen 127.0.0.1:http --config " + reference, 2, "such as 127.0.0.1:8750"},
+		{"explain nosuch {} --config " + reference, 2, "SERVER.TOOL"},
 		{"version extra", 2, ""},
 		{"version --no-such-flag", 2, "unknown flag"},
 		{"wrap", 2, "requires at least 1 arg"},

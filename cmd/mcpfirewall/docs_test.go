@@ -15,13 +15,28 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// pages are the documents whose examples are tried. docs/configuration.md is made, and
-// tried, by package config.
+// triedElsewhere are the pages that have tests of their own: package config makes
+// configuration.md and package preset presets.md, TestDocsTesting runs testing.md, TestSecretsPage
+// secrets.md.
+var triedElsewhere = []string{"docs/configuration.md", "docs/presets.md", "docs/testing.md", "docs/secrets.md"}
+
+// pages are the documents whose examples are tried here.
 func pages(t *testing.T) map[string]string {
 	t.Helper()
 	all := map[string]string{}
-	for _, path := range []string{"README.md", "docs/architecture.md", "docs/audit.md", "docs/credentials.md", "docs/hook.md", "docs/oauth.md", "docs/redaction.md", "docs/rules.md", "docs/policy.md", "docs/security.md", "docs/vault.md"} {
-		all[path] = strings.ReplaceAll(read(t, filepath.Join("..", "..", filepath.FromSlash(path))), "\r\n", "\n")
+	root := filepath.Join("..", "..")
+	paths, err := filepath.Glob(filepath.Join(root, "docs", "*.md"))
+	if err != nil || len(paths) < 10 {
+		t.Fatalf("found %d pages (%v)", len(paths), err)
+	}
+	for _, path := range append(paths, filepath.Join(root, "README.md")) {
+		name, err := filepath.Rel(root, path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if name = filepath.ToSlash(name); !slices.Contains(triedElsewhere, name) {
+			all[name] = strings.ReplaceAll(read(t, path), "\r\n", "\n")
+		}
 	}
 	return all
 }
@@ -119,6 +134,10 @@ func TestDocsCommands(t *testing.T) {
 						use(t, name, words[3:])
 					case "install github.com/mcpfirewall/mcpfirewall/cmd/mcpfirewall@latest":
 					default:
+						t.Errorf("%s: %s is not known to this test", name, line)
+					}
+				case "git":
+					if words[1] != "clone" || words[2] != "https://github.com/mcpfirewall/mcpfirewall" {
 						t.Errorf("%s: %s is not known to this test", name, line)
 					}
 				case "make":

@@ -37,6 +37,9 @@ as they do now. The arguments are a JSON object; - reads it from standard input.
 			if err != nil {
 				return err
 			}
+			if server, name, ok := strings.Cut(args[0], "."); !ok || server == "" || name == "" {
+				return usageError{fmt.Errorf("%s: the tool is named as in the policy, SERVER.TOOL", args[0])}
+			}
 			result = strings.TrimSpace(result)
 			q.Tool, q.Args = args[0], raw
 			if cmd.Flags().Changed("result") {

@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -89,15 +90,9 @@ configuration file says.
   mcpfirewall wrap -- COMMAND          put one server behind it, without a file
   mcpfirewall run --config FILE        serve a client over standard input and output
   mcpfirewall serve --config FILE      serve clients over HTTP`,
-		Example:       "  claude mcp add firewall -- mcpfirewall run --config ~/mcpfirewall.yaml",
-		Args:          cobra.NoArgs,
-		SilenceUsage:  true,
-		SilenceErrors: true,
-		// Without a command there is nothing to run: help, as a wrong use.
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			a.running = false
-			return errors.New("which command? One of run, serve, wrap, check, trust, test, explain, replay, tools, call, secrets, hook, demo, version, completion")
-		},
+		Example:          "  claude mcp add firewall -- mcpfirewall run --config ~/mcpfirewall.yaml",
+		SilenceUsage:     true,
+		SilenceErrors:    true,
 		PersistentPreRun: func(*cobra.Command, []string) { a.running = true },
 	}
 	flags := root.PersistentFlags()
@@ -107,10 +102,58 @@ configuration file says.
 	root.AddCommand(a.runCommand(), a.serveCommand(), a.wrapCommand(), a.checkCommand(), a.trustCommand(),
 		a.toolsCommand(), a.callCommand(), a.hookCommand(), a.demoCommand(), a.versionCommand(), a.testCommand(), a.explainCommand(), a.replayCommand(), a.secretsCommand(), a.redactCommand())
 	root.InitDefaultCompletionCmd()
+	root.InitDefaultHelpCmd()
 	for _, cmd := range root.Commands() {
-		if cmd.Name() == "completion" {
+		switch cmd.Name() {
+		case "completion":
 			cmd.Example = "  mcpfirewall completion bash > /etc/bash_completion.d/mcpfirewall"
+			for _, shell := range cmd.Commands() {
+				shell.Example = "  mcpfirewall completion " + shell.Name() + " > FILE"
+			}
+		case "help":
+			cmd.Example = "  mcpfirewall help call"
+			cmd.Args = func(_ *cobra.Command, args []string) error {
+				named, rest, err := root.Find(args)
+				if err == nil && len(rest) > 0 {
+					err = unknownCommand(named, rest[0])
+				}
+				return err
+			}
 		}
+		needCommand(cmd)
 	}
+	needCommand(root)
 	return root
+}
+
+// needCommand makes it a wrong use to run a command without one of its own, if it does
+// nothing itself, and to give it one that it does not have.
+func needCommand(cmd *cobra.Command) {
+	if !cmd.HasSubCommands() || cmd.Runnable() {
+		return
+	}
+	cmd.Args = func(_ *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return unknownCommand(cmd, args[0])
+		}
+		return nil
+	}
+	cmd.RunE = func(*cobra.Command, []string) error {
+		var names []string
+		for _, c := range cmd.Commands() {
+			if c.IsAvailableCommand() && c.Name() != "help" {
+				names = append(names, strings.TrimPrefix(c.CommandPath(), c.Root().Name()+" "))
+			}
+		}
+		return usageError{fmt.Errorf("which command? One of %s", strings.Join(names, ", "))}
+	}
+}
+
+func unknownCommand(of *cobra.Command, name string) error {
+	text := fmt.Sprintf("unknown command %q for %q", name, of.CommandPath())
+	of.SuggestionsMinimumDistance = 2
+	if near := of.SuggestionsFor(name); len(near) > 0 {
+		text += fmt.Sprintf("; did you mean %s?", strings.Join(near, " or "))
+	}
+	return usageError{errors.New(text)}
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
+	"strconv"
 	"time"
 
 	"github.com/mcpfirewall/mcpfirewall/internal/config"
@@ -52,7 +54,12 @@ environment, the server gets PATH, HOME and their like only.`,
   claude mcp add files -- mcpfirewall wrap -- npx -y @modelcontextprotocol/server-filesystem ~/project`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.stdio(cmd.Context(), config.Wrap(args[0], args[1:]), session)
+			cfg := config.Wrap(args[0], args[1:])
+			if cfg.State.Path == "" {
+				_, err := config.DefaultState()
+				return fmt.Errorf("finding a place for the audit file: %w; set it, or use a configuration that says state.path", err)
+			}
+			return a.stdio(cmd.Context(), cfg, session)
 		},
 	}
 	cmd.Flags().StringVar(&session, "session", "", "`NAME` of the session, for the records and for rules")
@@ -112,6 +119,9 @@ whoever can connect can use it. It ends on SIGTERM, once the calls under way hav
 			}
 			address := cfg.Listen.Address
 			if listen != "" {
+				if _, port, err := net.SplitHostPort(listen); err != nil || !isPort(port) {
+					return usageError{fmt.Errorf("--listen %s: it is an address with a port, such as 127.0.0.1:8750", listen)}
+				}
 				address = listen
 			}
 			return a.serve(cmd.Context(), cfg, address)
@@ -119,6 +129,11 @@ whoever can connect can use it. It ends on SIGTERM, once the calls under way hav
 	}
 	cmd.Flags().StringVar(&listen, "listen", "", "`ADDRESS` to listen on instead of listen.address; port 0 takes a free one")
 	return cmd
+}
+
+func isPort(s string) bool {
+	_, err := strconv.ParseUint(s, 10, 16)
+	return err == nil
 }
 
 func (a *app) serve(ctx context.Context, cfg *config.Config, address string) error {

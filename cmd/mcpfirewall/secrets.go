@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"iter"
 	"reflect"
@@ -28,11 +27,6 @@ func (a *app) secretsCommand() *cobra.Command {
 		Short:   "Look at the secrets that the configuration refers to",
 		Long:    "secrets looks at the references of the configuration, such as ${vault:secret/github#token}.",
 		Example: "  mcpfirewall secrets check",
-		Args:    cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			a.running = false
-			return errors.New("which command? There is secrets check")
-		},
 	}
 	cmd.AddCommand(a.secretsCheckCommand())
 	return cmd
@@ -221,17 +215,24 @@ func (u usage) onCommandLine() bool { return strings.Contains(u.at, ".args[") }
 // short reports what redact says of a value of this length, whatever it is.
 func (u usage) short() bool { return redact.Short(strings.Repeat("x", u.status.Bytes)) }
 
+func plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
 // ago says how long ago something was, in its largest unit.
 func ago(d time.Duration) string {
 	switch {
 	case d < time.Minute:
 		return "less than a minute ago"
 	case d < 2*time.Hour:
-		return fmt.Sprintf("%d minutes ago", int(d.Minutes()))
+		return plural(int(d.Minutes()), "minute") + " ago"
 	case d < 48*time.Hour:
-		return fmt.Sprintf("%d hours ago", int(d.Hours()))
+		return plural(int(d.Hours()), "hour") + " ago"
 	}
-	return fmt.Sprintf("%d days ago", int(d.Hours()/24))
+	return plural(int(d.Hours()/24), "day") + " ago"
 }
 
 // lasting writes a duration without the units that are zero.

@@ -107,7 +107,7 @@ func TestTrialUse(t *testing.T) {
 		{"test --config shop.yaml broken_test.yaml", 1, `unknown key "expct"`},
 		{"test --config shop.yaml missing_test.yaml", 1, "missing_test.yaml"},
 		{"test --config shop.yaml", 1, "expct"}, // every *_test.yaml beside it
-		{"explain --config shop.yaml refund", 1, "SERVER.TOOL"},
+		{"explain --config shop.yaml refund", 2, "SERVER.TOOL"},
 		{"explain --config shop.yaml shop.refund []", 2, "no JSON object"},
 		{"explain --config shop.yaml --tools shop=shop.tools.json shop.refnd", 1, `did you mean "shop.refund"?`},
 		{"replay --config shop.yaml empty.jsonl", 0, ""},

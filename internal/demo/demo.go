@@ -14,7 +14,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/mark3labs/mcp-go/client"
@@ -58,12 +57,10 @@ func Run(ctx context.Context, o Options) error {
 	}
 	defer os.Unsetenv(secretVariable)
 
-	cfg, err := config.Parse("", []byte(policy))
+	cfg, err := config.Parse("", fmt.Appendf(nil, "%sstate: { path: %q }\n", policy, dir))
 	if err != nil {
 		return fmt.Errorf("reading the demo's configuration: %w", err)
 	}
-	cfg.State.Path = dir
-	cfg.Audit.File = filepath.Join(dir, "audit.jsonl")
 	relay, end, err := o.Open(cfg)
 	if err != nil {
 		return fmt.Errorf("starting the firewall: %w", err)
