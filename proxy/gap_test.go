@@ -140,6 +140,7 @@ func TestListsWithARestlessServer(t *testing.T) {
 		return false
 	}
 	c := newClient(t, testRelay(t, nil, f, calm)).legacy(`{}`)
+	c.s.settle(t.Context(), deadline)
 	for i := range 3 {
 		mustContain(t, c.send(fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"method":"tools/list"}`, i)), "calm__echo")
 	}
