@@ -462,7 +462,11 @@ func TestLastWords(t *testing.T) {
 			}
 			mustLack(t, got, "password is")
 			mustContain(t, got, "the firewall's log says more")
-			text, err := os.ReadFile(records)
+			var text []byte
+			waitFor(t, "a record that the server is down", func() bool { // it is written aside from the call
+				text, err = os.ReadFile(records)
+				return err != nil || strings.Contains(string(text), "server down")
+			})
 			if err != nil {
 				t.Fatal(err)
 			}
