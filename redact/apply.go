@@ -126,13 +126,14 @@ func (s *scan) applyJSON(raw []byte) ([]byte, error) {
 			}
 			from, to := i+1, end-1
 			list = past(list, from)
+			quotes := quotes{text: raw[from:to], last: -1}
 			for _, seg := range list {
 				if seg.start >= to {
 					break
 				}
 				whole := seg.start >= from && seg.end <= to
 				start, stop := max(seg.start, from), min(seg.end, to)
-				quote := innerQuote(raw[from:to], start-from, stop-from)
+				quote := quotes.around(start-from, stop-from)
 				out = append(append(out, raw[last:start]...), quote...)
 				out = append(append(out, s.replacement(seg, whole)...), quote...)
 				last = stop
@@ -166,28 +167,38 @@ func (s *scan) applyJSON(raw []byte) ([]byte, error) {
 	return out, nil
 }
 
-// innerQuote returns the quotation mark, as it is escaped there, that has to stand around
-// what replaces text[start:end] in a string of JSON, where that is a number of JSON within
-// the string; else nothing.
-func innerQuote(text []byte, start, end int) []byte {
-	for _, c := range text[start:end] {
+// quotes finds the quotation marks of JSON within a string of JSON.
+type quotes struct {
+	text []byte // the inside of the string
+	upTo int    // text[:upTo] was looked at
+	last int    // the last mark in it, or -1
+}
+
+// around returns the quotation mark, as it is escaped there, that has to stand around what
+// replaces text[start:end], where that is a number of JSON within the string; else nothing.
+// It is called from the start of the text to its end.
+func (q *quotes) around(start, end int) []byte {
+	for _, c := range q.text[start:end] {
 		if !inNumber(c) {
 			return nil
 		}
 	}
-	before, after := bytes.TrimRight(text[:start], " "), bytes.TrimLeft(text[end:], " ")
+	before, after := bytes.TrimRight(q.text[:start], " "), bytes.TrimLeft(q.text[end:], " ")
 	if len(before) == 0 || strings.IndexByte(":,[", before[len(before)-1]) < 0 || len(after) == 0 || strings.IndexByte(",]}\\", after[0]) < 0 {
 		return nil
 	}
-	mark := bytes.LastIndexByte(before, '"')
-	from := mark
-	for from > 0 && before[from-1] == '\\' {
+	if n := bytes.LastIndexByte(q.text[q.upTo:start], '"'); n >= 0 {
+		q.last = q.upTo + n
+	}
+	q.upTo = start
+	from := q.last
+	for from > 0 && q.text[from-1] == '\\' {
 		from--
 	}
-	if from == mark { // there is no JSON within
+	if from == q.last { // there is no JSON within
 		return nil
 	}
-	return before[from : mark+1]
+	return q.text[from : q.last+1]
 }
 
 // past drops the segments that end at i or before.

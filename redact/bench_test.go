@@ -1,7 +1,9 @@
 package redact
 
 import (
+	"encoding/base64"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 )
@@ -59,15 +61,9 @@ func BenchmarkAdd(b *testing.B) {
 	}
 }
 
-// BenchmarkAll measures messages with all detectors on, and twenty known values.
+// BenchmarkAll measures messages with all detectors on, and twenty known values: with masks,
+// and with tokens, for which what looks like one is looked for too.
 func BenchmarkAll(b *testing.B) {
-	r := made(b, Options{PII: map[string]Action{AnyType: Mask}})
-	for i, v := range samples(20) {
-		r.Add(fmt.Sprintf("vault:a#%d", i), v)
-	}
-	if err := r.Prepare(); err != nil {
-		b.Fatal(err)
-	}
 	const prose = "The quick brown fox jumps over the lazy dog, and 42 others do so as well; see the page on foxes for more. "
 	const object = `{"id":48213,"name":"fox","tags":["red","quick"],"size":1.25,"at":"2025-03-04T10:11:12Z","done":false},`
 	const finds = `Mail jane.doe@corp.example or call +44 20 7946 0958; card 4111 1111 1111 1111, key ghp_16C7e42F292c6912E7710c838347Ae178B4a. `
@@ -88,15 +84,36 @@ func BenchmarkAll(b *testing.B) {
 		{"objects/1MiB", objects(1 << 20)},
 		{"objects/64MiB", objects(64 << 20)},
 		{"finds/1MiB", flat(finds, 1<<20)},
+		{"picture/1MiB", flat(picture(96<<10), 1<<20)},
 	} {
-		b.Run(bench.name, func(b *testing.B) {
-			b.SetBytes(int64(len(bench.raw)))
-			b.ReportAllocs()
-			for b.Loop() {
-				if _, err := r.JSON(bench.raw, Scope{}); err != nil {
-					b.Fatal(err)
-				}
+		for _, action := range []Action{Mask, Tokenize} {
+			r := made(b, Options{Secrets: action, PII: map[string]Action{AnyType: action}})
+			for i, v := range samples(20) {
+				r.Add(fmt.Sprintf("vault:a#%d", i), v)
 			}
-		})
+			if err := r.Prepare(); err != nil {
+				b.Fatal(err)
+			}
+			b.Run(fmt.Sprintf("%s/%s", bench.name, action), func(b *testing.B) {
+				session := NewTokens()
+				b.SetBytes(int64(len(bench.raw)))
+				b.ReportAllocs()
+				for b.Loop() {
+					if _, err := r.JSON(bench.raw, Scope{Tokens: session}); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
 	}
+}
+
+// picture returns base64 of what is no text.
+func picture(size int) string {
+	rng := rand.New(rand.NewPCG(3, 4))
+	data := make([]byte, size)
+	for i := range data {
+		data[i] = byte(rng.Uint32())
+	}
+	return base64.StdEncoding.EncodeToString(data)
 }

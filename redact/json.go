@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"sort"
 	"strconv"
 	"strings"
 
@@ -15,20 +16,29 @@ var errNotJSON = errors.New("redact: not valid JSON")
 // An edit is a part of a text that became another: text[from:to] has length bytes now.
 type edit struct{ from, to, length int }
 
-// origin returns where the byte at i of a text that was edited was before.
-func origin(edits []edit, i int) int {
-	moved := 0
-	for _, e := range edits {
-		at := e.from + moved
-		if i < at {
-			break
-		}
-		if i < at+e.length {
+// origins finds where in a text that was edited something was before.
+type origins struct {
+	edits []edit
+	moved []int // by edit: how much longer the text before it became
+}
+
+func newOrigins(edits []edit) *origins {
+	o := &origins{edits: edits, moved: make([]int, len(edits)+1)}
+	for i, e := range edits {
+		o.moved[i+1] = o.moved[i] + e.length - (e.to - e.from)
+	}
+	return o
+}
+
+// of returns where the byte at i was.
+func (o *origins) of(i int) int {
+	n := sort.Search(len(o.edits), func(n int) bool { return i < o.edits[n].from+o.moved[n] })
+	if n > 0 {
+		if e := o.edits[n-1]; i < e.from+o.moved[n-1]+e.length {
 			return e.from
 		}
-		moved += e.length - (e.to - e.from)
 	}
-	return i - moved
+	return i - o.moved[n]
 }
 
 // maskJSON masks the secrets in raw, token by token. edits says what became of it.
@@ -165,7 +175,7 @@ func distinctNames(raw []byte) ([]byte, error) {
 	var (
 		out   []byte
 		last  int
-		depth []map[string]bool // the names so far of each object or array
+		depth []map[string]int // of each object or array, the names so far and the last number behind each
 	)
 	dec := jsontext.NewDecoder(bytes.NewReader(raw), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	for {
@@ -191,22 +201,23 @@ func distinctNames(raw []byte) ([]byte, error) {
 		}
 		seen := depth[before-1]
 		if seen == nil {
-			seen = map[string]bool{}
+			seen = map[string]int{}
 			depth[before-1] = seen
 		}
 		name := tok.String()
-		if seen[name] {
-			end := int(dec.InputOffset()) - 1 // before the closing quote
-			for i := 2; ; i++ {
-				suffix := " " + strconv.Itoa(i)
-				if !seen[name+suffix] {
-					name += suffix
-					out = append(append(out, raw[last:end]...), suffix...)
-					last = end
-					break
-				}
+		for n := seen[name]; n > 0; {
+			n++
+			suffix := " " + strconv.Itoa(n)
+			if seen[name+suffix] > 0 {
+				continue
 			}
+			seen[name] = n // where to go on, for the next one
+			name += suffix
+			end := int(dec.InputOffset()) - 1 // before the closing quote
+			out = append(append(out, raw[last:end]...), suffix...)
+			last = end
+			break
 		}
-		seen[name] = true
+		seen[name] = max(seen[name], 1)
 	}
 }

@@ -29,7 +29,9 @@
 package redact
 
 import (
+	"cmp"
 	"slices"
+	"sort"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -142,7 +144,7 @@ type Scope struct {
 	Tool   string  // server.tool whose result it is, "server." if it is of nobody knows which tool of it, or ""
 	Tokens *Tokens // of the session that gets it; without them finds are masked that would be tokenized or hashed
 	Shape  Shape
-	Keep   func(text []byte) []Span // the places of what stays although it is found, once there is a find; or nil
+	Keep   func(text []byte) []Span // the places of what stays although it is found, once there is a find, none in another; or nil
 }
 
 // Span is text[Start:End].
@@ -231,10 +233,11 @@ func (set *settings) redact(text []byte, scope Scope, w wants, isJSON bool, edit
 		return Redacted{}, err
 	}
 	done.Tokenized = s.tokenized
+	was := newOrigins(edits)
 	done.Finds = slices.Grow(done.Finds, len(s.hits))
 	for i := range s.hits {
 		h := &s.hits[i]
-		from, to := origin(edits, h.start), origin(edits, h.end)
+		from, to := was.of(h.start), was.of(h.end)
 		switch h.detector {
 		case detectLookAlike:
 		case detectEncoded:
@@ -261,8 +264,10 @@ func (s *scan) keep(text []byte) {
 		return
 	}
 	spans := s.scope.Keep(text)
+	slices.SortFunc(spans, func(a, b Span) int { return cmp.Compare(a.Start, b.Start) })
 	s.hits = slices.DeleteFunc(s.hits, func(h hit) bool {
-		return slices.ContainsFunc(spans, func(k Span) bool { return k.Start <= h.start && h.end <= k.End })
+		n := sort.Search(len(spans), func(n int) bool { return h.start < spans[n].Start })
+		return n > 0 && h.end <= spans[n-1].End
 	})
 }
 

@@ -217,12 +217,15 @@ func (s *scan) detect(text []byte, depth int, deeper bool) error {
 		}
 	}
 	if s.wants.lookAlikes {
-		for i := 0; ; {
-			t, ok := nextToken(text, i)
+		tokens := readTokens(text)
+		for n := 1; ; n++ {
+			t, ok := tokens.next()
 			if !ok {
 				break
 			}
-			i = t.end
+			if n%1024 == 0 && time.Now().After(s.until) {
+				return ErrTime
+			}
 			// The mark goes before the first character of what makes it a token.
 			s.add(hit{detector: detectLookAlike, action: Tokenize, with: escapeMark + string(text[t.body])}, text, t.body, t.body+1, depth)
 		}

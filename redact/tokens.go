@@ -48,6 +48,7 @@ type Tokens struct {
 
 	mu     sync.Mutex
 	values map[string]tokenized // by body
+	bodies map[tokenized]string // the other way round
 	size   int
 }
 
@@ -55,7 +56,7 @@ type tokenized struct{ typ, value string }
 
 // NewTokens returns the tokens of a new session.
 func NewTokens() *Tokens {
-	t := &Tokens{values: map[string]tokenized{}}
+	t := &Tokens{values: map[string]tokenized{}, bodies: map[tokenized]string{}}
 	rand.Read(t.key[:]) // never fails
 	return t
 }
@@ -68,14 +69,13 @@ func (t *Tokens) mac(use, typ, value string) []byte {
 
 // issue returns the token's body for a value, or "" if there are too many.
 func (t *Tokens) issue(typ, value string) string {
-	body := bodyEncoding.EncodeToString(t.mac("token", typ, value))[:bodySize]
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if _, known := t.values[body]; !known {
-		if len(t.values) >= maxTokens || t.size+len(value) > maxTokenBytes {
-			return ""
-		}
-		t.values[body] = tokenized{typ, value}
+	v := tokenized{typ, value}
+	body := t.bodies[v]
+	if body == "" && len(t.values) < maxTokens && t.size+len(value) <= maxTokenBytes {
+		body = bodyEncoding.EncodeToString(t.mac("token", typ, value))[:bodySize]
+		t.values[body], t.bodies[v] = v, body
 		t.size += len(value)
 	}
 	return body
@@ -98,33 +98,65 @@ type tokenAt struct {
 	start, body, end int // of the whole, and where the body begins
 }
 
-// nextToken returns the next thing in text from i on that has the form of a token.
-func nextToken(text []byte, i int) (tokenAt, bool) {
-	for {
-		colon := bytes.IndexByte(text[i:], ':')
-		at := bytes.Index(text[i:], []byte(shapedDomain))
-		if colon < 0 && at < 0 {
-			return tokenAt{}, false
-		}
-		if at >= 0 && (colon < 0 || at < colon) {
-			end := i + at
-			if start := end - bodySize; start >= 0 && isBody(text[start:end]) {
-				return tokenAt{start, start, end + len(shapedDomain)}, true
+// tokenReader reads what has the form of a token in a text, one after the other. Each of
+// the two forms is looked for by what it ends in, and where that is next is kept, so all
+// of them take time in proportion to the text.
+type tokenReader struct {
+	text            []byte
+	bracket, domain int // the next '>' and shapedDomain, or len(text)
+}
+
+func readTokens(text []byte) tokenReader {
+	r := tokenReader{text: text}
+	r.seekBracket(0)
+	r.seekDomain(0)
+	return r
+}
+
+func (r *tokenReader) seekBracket(from int) { r.bracket = indexFrom(r.text, from, []byte{'>'}) }
+func (r *tokenReader) seekDomain(from int)  { r.domain = indexFrom(r.text, from, []byte(shapedDomain)) }
+
+// indexFrom returns the place of the next sep in text from i on, or len(text).
+func indexFrom(text []byte, i int, sep []byte) int {
+	if n := bytes.Index(text[i:], sep); n >= 0 {
+		return i + n
+	}
+	return len(text)
+}
+
+// next returns the next one, if there is one.
+func (r *tokenReader) next() (tokenAt, bool) {
+	for r.bracket < len(r.text) || r.domain < len(r.text) {
+		end := min(r.bracket, r.domain)
+		body := end - bodySize
+		isToken := body >= 0 && isBody(r.text[body:end])
+		if end == r.domain {
+			r.seekDomain(end + 1)
+			if isToken {
+				return tokenAt{body, body, end + len(shapedDomain)}, true
 			}
-			i = end + 1
 			continue
 		}
-		body := i + colon + 1
-		end := body + bodySize
+		r.seekBracket(end + 1)
+		if !isToken || body < 3 || r.text[body-1] != ':' {
+			continue
+		}
 		start := body - 1
-		for start > 0 && body-start <= maxType && inType(text[start-1]) {
+		for start > 0 && body-start <= maxType && inType(r.text[start-1]) {
 			start--
 		}
-		if end < len(text) && text[end] == '>' && start > 0 && start < body-1 && text[start-1] == '<' && isBody(text[body:end]) {
+		if start > 0 && start < body-1 && r.text[start-1] == '<' {
 			return tokenAt{start - 1, body, end + 1}, true
 		}
-		i = body
 	}
+	return tokenAt{}, false
+}
+
+// holdsToken reports whether something in text has the form of a token.
+func holdsToken(text []byte) bool {
+	r := readTokens(text)
+	_, ok := r.next()
+	return ok
 }
 
 func isBody(text []byte) bool {
@@ -181,7 +213,8 @@ func (r *Redactor) Restore(raw []byte, tool string, t *Tokens) (out []byte, rest
 		if err != nil {
 			return nil, nil, errNotJSON
 		}
-		at, ok := nextToken(text, 0)
+		tokens := readTokens(text)
+		at, ok := tokens.next()
 		switch {
 		case !ok:
 		case at.start != 0 || at.end != len(text) || nameAt(raw, end):
@@ -219,12 +252,11 @@ func (t *Tokens) Reveal(raw []byte) []byte {
 	}
 	var out []byte
 	last := 0
-	for i := 0; ; {
-		at, ok := nextToken(raw, i)
+	for tokens := readTokens(raw); ; {
+		at, ok := tokens.next()
 		if !ok {
 			break
 		}
-		i = at.end
 		v, known := t.lookup(string(raw[at.body : at.body+bodySize]))
 		if !known || strings.ContainsFunc(v.value, func(r rune) bool { return r < ' ' || r == '"' || r == '\\' || r == utf8.RuneError }) {
 			continue
@@ -257,7 +289,7 @@ func HoldsToken(raw []byte) bool {
 		if err != nil {
 			return true
 		}
-		if _, ok := nextToken(text, 0); ok {
+		if holdsToken(text) {
 			return true
 		}
 		i = end
@@ -267,11 +299,7 @@ func HoldsToken(raw []byte) bool {
 
 // mayHoldToken tells fast that there is no token in JSON, escaped or not.
 func mayHoldToken(raw []byte) bool {
-	if bytes.IndexByte(raw, '\\') >= 0 {
-		return true
-	}
-	_, ok := nextToken(raw, 0)
-	return ok
+	return bytes.IndexByte(raw, '\\') >= 0 || holdsToken(raw)
 }
 
 // standIn returns what stands for a find, without its value: the text needs no
