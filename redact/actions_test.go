@@ -85,6 +85,20 @@ func TestActions(t *testing.T) {
 	}
 }
 
+func TestCodes(t *testing.T) {
+	r := made(t, Options{PII: map[string]Action{AnyType: Mask}})
+	for in, want := range map[string]string{
+		`{"t":"write to jane.doe&#64;corp.example."}`:                `{"t":"write to [redacted:email]."}`,
+		`{"t":"<a>jane.doe&commat;corp&#x2e;example</a>&amp;"}`:      `{"t":"<a>[redacted:email]</a>&amp;"}`,
+		`{"t":"?a=1&b=2&to=jane.doe%40corp.example&#38;c=3"}`:        `{"t":"?a=1&b=2&to=[redacted:email]&#38;c=3"}`,
+		`{"t":"{\"t\":\"jane.doe&#x00040;corp.example\"} &; &#; &"}`: `{"t":"{\"t\":\"[redacted:email]\"} &; &#; &"}`,
+	} {
+		if got := redacted(t, r, in, Scope{}); string(got.Text) != want {
+			t.Errorf("got  %s\nwant %s", got.Text, want)
+		}
+	}
+}
+
 func TestBlock(t *testing.T) {
 	r := made(t, Options{PII: map[string]Action{"iban": Block}})
 	_, err := r.JSON([]byte(`["DE89370400440532013000"]`), Scope{})

@@ -18,12 +18,11 @@ var base64Char = func() (table [256]bool) {
 	return table
 }()
 
-// nextRun returns the next run of base64 in text from i on, with the padding.
-// Lines of equal length are one run, as in a MIME body.
-func nextRun(text []byte, i int) (start, end int, ok bool) {
-	for i+minRun <= len(text) {
-		// A run of minRun covers the last of every minRun characters.
-		last := i + minRun - 1
+// nextRun returns the next run of at least so many characters of base64 in text from i on.
+func nextRun(text []byte, i, least int) (start, end int, ok bool) {
+	for i+least <= len(text) {
+		// Such a run covers the last of every so many characters.
+		last := i + least - 1
 		if !base64Char[text[last]] {
 			i = last + 1
 			continue
@@ -39,13 +38,13 @@ func nextRun(text []byte, i int) (start, end int, ok bool) {
 		for end = last + 1; end < len(text) && base64Char[text[end]]; {
 			end++
 		}
-		return start, lines(text, start, end), true
+		return start, end, true
 	}
 	return 0, 0, false
 }
 
 // lines returns the end of the run whose first line is text[start:end], with
-// padding.
+// padding. Lines of equal length are one run, as in a MIME body.
 func lines(text []byte, start, end int) int {
 	const shortest = 40
 	width := end - start
@@ -79,10 +78,11 @@ func lines(text []byte, start, end int) int {
 // base64 looks into the runs of base64 in text that decode to text.
 func (s *scan) base64(text []byte, depth int) error {
 	for i := 0; ; {
-		start, end, ok := nextRun(text, i)
+		start, end, ok := nextRun(text, i, minRun)
 		if !ok {
 			return nil
 		}
+		end = lines(text, start, end)
 		i = end
 		run := text[start:end]
 		enc := encodingOf(run)

@@ -77,18 +77,6 @@ func copyUntil(dst, src []byte, o, i int, c byte) (int, int) {
 	return o, i
 }
 
-// unescape undoes backslash escapes: those of JSON, and \x, \', \U and the like
-// as other languages, shells and Markdown have them. A backslash that begins
-// none of them stays.
-func unescape(dst, src []byte, steps *[]step) []byte {
-	return unescaped(dst, src, steps, false)
-}
-
-// unescapeJoin is unescape and, for the line breaks that were escaped, unwrap.
-func unescapeJoin(dst, src []byte, steps *[]step) []byte {
-	return unescaped(dst, src, steps, true)
-}
-
 // oneChar maps the byte behind a backslash to what the two stand for, or to 0.
 var oneChar = func() (table [256]byte) {
 	for c := byte('!'); c <= '~'; c++ {
@@ -100,7 +88,10 @@ var oneChar = func() (table [256]byte) {
 	return table
 }()
 
-func unescaped(dst, src []byte, steps *[]step, join bool) []byte {
+// unescape undoes backslash escapes: those of JSON, and \x, \101, \', \U and the like
+// as other languages, shells and Markdown have them, and takes out escaped line
+// breaks. A backslash that begins none of them stays.
+func unescape(dst, src []byte, steps *[]step) []byte {
 	const backslashes = '\\' * ones
 	o, i := 0, 0
 	for {
@@ -122,12 +113,8 @@ func unescaped(dst, src []byte, steps *[]step, join bool) []byte {
 			return dst[:o+copy(dst[o:], src[i:])]
 		}
 		c := oneChar[src[i+1]]
-		switch {
-		case c == 0:
+		if c == 0 {
 			o, i = longEscape(dst, src, o, i, steps)
-			continue
-		case c == '\n' && join:
-			o, i = skipBreak(dst, src, o, i+2)
 			continue
 		}
 		dst[o] = c
@@ -157,6 +144,17 @@ func longEscape(dst, src []byte, o, i int, steps *[]step) (int, int) {
 			dst[o] = byte(v)
 			n, width = 4, 1
 		}
+	case '0', '1', '2', '3':
+		if v, ok := octalByte(src[i+1:]); ok {
+			dst[o] = v
+			n, width = 4, 1
+		}
+	case '\n':
+		// A shell's way to go on in the next line.
+		if steps != nil {
+			*steps = append(*steps, step{i, i + 2, o, o})
+		}
+		return o, i + 2
 	}
 	if n == 0 {
 		dst[o] = '\\'
@@ -171,23 +169,18 @@ func longEscape(dst, src []byte, o, i int, steps *[]step) (int, int) {
 	return o + width, i + n
 }
 
-// skipBreak is called behind an escaped line break: it takes a carriage return
-// before it back from dst[:o], and skips the indentation at src[i:].
-func skipBreak(dst, src []byte, o, i int) (int, int) {
-	if o > 0 && dst[o-1] == '\r' {
-		o--
+// octalByte returns the value of the three octal digits at the start of src.
+func octalByte(src []byte) (v byte, ok bool) {
+	if len(src) < 3 {
+		return 0, false
 	}
-	for i < len(src) {
-		switch {
-		case src[i] == ' ' || src[i] == '\t':
-			i++
-		case src[i] == '\\' && i+1 < len(src) && src[i+1] == 't':
-			i += 2
-		default:
-			return o, i
+	for _, c := range src[:3] {
+		if c < '0' || c > '7' {
+			return 0, false
 		}
+		v = v<<3 | (c - '0')
 	}
-	return o, i
+	return v, true
 }
 
 // escapedRune decodes \uXXXX, a surrogate pair of two, or \u{X...} at the start
@@ -214,31 +207,6 @@ func escapedRune(src []byte) (r rune, n int) {
 		}
 	}
 	return rune(hi), 6 // EncodeRune makes a lone surrogate U+FFFD
-}
-
-// unpercent undoes percent-encoding (RFC 3986, section 2.1). A percent sign that
-// two hexadecimal digits do not follow stays.
-func unpercent(dst, src []byte, steps *[]step) []byte {
-	o, i := 0, 0
-	for {
-		o, i = copyUntil(dst, src, o, i, '%')
-		if i+2 >= len(src) {
-			return dst[:o+copy(dst[o:], src[i:])]
-		}
-		high, low := hexDigit[src[i+1]], hexDigit[src[i+2]]
-		if high == notHex || low == notHex {
-			dst[o] = '%'
-			o++
-			i++
-			continue
-		}
-		dst[o] = high<<4 | low
-		if steps != nil {
-			*steps = append(*steps, step{i, i + 3, o, o + 1})
-		}
-		o++
-		i += 3
-	}
 }
 
 // unwrap takes out line breaks, with the indentation that follows them.
@@ -278,20 +246,6 @@ func joined(dst, src []byte, steps *[]step, indentation bool, with string) []byt
 		o += copy(dst[o:], with)
 		if steps != nil {
 			*steps = append(*steps, step{from, i, out, o})
-		}
-	}
-}
-
-// percentEncoded reports whether text holds a percent-encoded byte.
-func percentEncoded(text []byte) bool {
-	for i := 0; ; i++ {
-		n := bytes.IndexByte(text[i:], '%')
-		if n < 0 {
-			return false
-		}
-		i += n
-		if _, ok := hexValue(text, i+1, 2); ok {
-			return true
 		}
 	}
 }

@@ -2,10 +2,12 @@ package redact
 
 import (
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/hex"
-	"html"
 	"net/url"
+	"slices"
 	"strings"
+	"unicode/utf16"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -21,8 +23,8 @@ type pattern struct {
 	before, after bool
 }
 
-// forms returns the patterns of one value. JSON escapes, percent-encoding and
-// line breaks are undone in the text that is looked at and so need none.
+// forms returns the patterns of one value. JSON escapes, percent-encoding, character
+// references and line breaks are undone in the text that is looked at and so need none.
 func forms(value string) []pattern {
 	var list []pattern
 	seen := map[string]bool{}
@@ -39,15 +41,14 @@ func forms(value string) []pattern {
 				strings.ReplaceAll(strings.ReplaceAll(part, "\r\n", "\n"), "\n", "\r\n"),
 				strings.ReplaceAll(part, "\r\n", "\n"))
 		}
-		spellings = append(spellings, entities(part)...)
 		for _, s := range spellings {
 			add(pattern{text: s})
 		}
 		// application/x-www-form-urlencoded.
 		add(pattern{text: strings.ReplaceAll(part, " ", "+")})
 
-		// What base64 or hexadecimal hides may itself be JSON.
-		for _, s := range append(spellings, jsonSpellings(part)...) {
+		// What base64 or hexadecimal hides may itself be JSON, or of two bytes a character.
+		for _, s := range slices.Concat(spellings, jsonSpellings(part), utf16Spellings(part)) {
 			for _, p := range base64Forms(s) {
 				add(p)
 			}
@@ -70,7 +71,7 @@ func parts(value string) []string {
 	value = strings.TrimSpace(value)
 	list := []string{value}
 	// A value that was stored escaped is used, and shown, as what it means.
-	for _, undo := range []decoder{unescape, unpercent} {
+	for _, undo := range []decoder{unescape, uncode, unprintable} {
 		list = append(list, string(undo(make([]byte, len(value)+slop), []byte(value), nil)))
 	}
 	if scheme, rest, ok := strings.Cut(value, " "); ok {
@@ -143,19 +144,14 @@ func jsonSpellings(s string) []string {
 	return list
 }
 
-// entities returns the ways in which s is written in HTML and XML.
-func entities(s string) []string {
-	if !strings.ContainsAny(s, `&<>"'`) {
-		return nil
+// utf16Spellings returns s in UTF-16, in both byte orders.
+func utf16Spellings(s string) []string {
+	var little, big []byte
+	for _, unit := range utf16.Encode([]rune(s)) {
+		little = binary.LittleEndian.AppendUint16(little, unit)
+		big = binary.BigEndian.AppendUint16(big, unit)
 	}
-	list := []string{html.EscapeString(s)}
-	for _, apostrophe := range []string{"'", "&#39;", "&#x27;", "&apos;"} {
-		for _, quote := range []string{`"`, "&quot;"} {
-			list = append(list, strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;",
-				`"`, quote, "'", apostrophe).Replace(s))
-		}
-	}
-	return list
+	return []string{string(little), string(big)}
 }
 
 const base64Alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_"

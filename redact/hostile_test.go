@@ -48,7 +48,7 @@ func grows(t *testing.T, unit string, size int, work func(text string)) {
 	took(size) // fills the pools
 	var small, large time.Duration
 	for range 5 {
-		if small, large = took(size), took(16*size); large < 64*small {
+		if small, large = took(size), took(16*size); large < 80*small {
 			return
 		}
 	}
@@ -72,7 +72,7 @@ func TestHostileText(t *testing.T) {
 				}
 				known.Text(string(raw))
 			})
-			grows(t, unit, 1<<12, func(text string) {
+			grows(t, unit, 1<<14, func(text string) {
 				session := NewTokens()
 				done, err := all.JSON([]byte(`{"a":"`+text+`"}`), Scope{Tool: "a.b", Tokens: session})
 				if err != nil {

@@ -87,12 +87,15 @@ func (t *table) maskJSON(raw []byte) (out []byte, edits []edit, finds []Find, er
 			if secret, ok := spanning(i, end); ok && !isName {
 				replace(i, end, quote, []byte(t.masks[secret]), quote)
 				found(i, end, secret, len(t.masks[secret])+2)
-			} else if masked, within := t.maskText(raw[i+1:end-1], true); len(within) > 0 {
-				replace(i, end, quote, masked, quote)
+			} else if t.suspect(raw[i+1:end-1], true) {
+				masked, within := t.maskText(raw[i+1:end-1], true)
+				if len(within) > 0 {
+					replace(i, end, quote, masked, quote)
+					names = names || isName
+				}
 				for _, f := range within {
 					found(i+1+f.start, i+1+f.end, f.secret, len(t.masks[f.secret]))
 				}
-				names = names || isName
 			}
 			i = end
 		case c == '-' || '0' <= c && c <= '9':

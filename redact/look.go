@@ -19,7 +19,7 @@ type looker struct {
 	exact  bool // collect finds with their places, not only whether there is one
 	finds  []find
 	levels [maxDepth + 1]level
-	joined [maxDepth + 1][]byte // for quick: texts without their line breaks
+	joined [maxDepth + 1][]byte // for quick: skeletons, and texts without their line breaks
 }
 
 // level is a text decoded from that of the level above, and how.
@@ -66,9 +66,6 @@ func (t *table) suspect(text []byte, isJSON bool) bool {
 	if len(t.patterns) == 0 {
 		return false
 	}
-	if bytes.IndexByte(text, '\\') < 0 && !percentEncoded(text) && (isJSON || bytes.IndexByte(text, '\n') < 0) {
-		return t.any(text)
-	}
 	l := lookers.Get().(*looker)
 	l.t, l.exact = t, false
 	defer l.release()
@@ -97,18 +94,32 @@ func (l *looker) look(text []byte, depth int, isJSON bool) bool {
 	escaped := bytes.IndexByte(text, '\\') >= 0
 	scan := !isJSON || !escaped
 	found := scan && l.scan(text, depth)
+	try := func(when func([]byte) bool, by decoder) {
+		if (!found || l.exact) && (when == nil || when(text)) {
+			found = l.deeper(by, text, depth) || found
+		}
+	}
 	if depth < maxDepth {
-		if escaped && (!found || l.exact) {
-			found = l.deeper(unescape, text, depth) || found
+		if escaped {
+			try(nil, unescape)
 		}
-		if scan && (!found || l.exact) && percentEncoded(text) {
-			found = l.deeper(unpercent, text, depth) || found
+		if scan {
+			try(coded, uncode)
+			try(quotedPrintable, unprintable)
+			try(nil, unbase64)
 		}
+	}
+	if scan && l.t.skeletons != nil && (!found || l.exact) {
+		found = l.match(l.t.skeletons, l.decode(squeeze, text, depth), depth+1) || found
 	}
 	if !isJSON && bytes.IndexByte(text, '\n') >= 0 {
 		for i, join := range [...]decoder{unwrap, unbreak, refill} {
 			if (i == 0 || l.t.fragile) && (!found || l.exact) {
-				found = l.scan(l.decode(join, text, depth), depth+1) || found
+				joined := l.decode(join, text, depth)
+				found = l.scan(joined, depth+1) || found
+				if i == 0 && depth+1 < maxDepth {
+					found = l.deeper(unbase64, joined, depth+1) || found
+				}
 			}
 		}
 	}
@@ -118,7 +129,7 @@ func (l *looker) look(text []byte, depth int, isJSON bool) bool {
 // deeper looks at what text is decoded to, unless that is the same.
 func (l *looker) deeper(by decoder, text []byte, depth int) bool {
 	decoded := l.decode(by, text, depth)
-	return len(decoded) != len(text) && l.look(decoded, depth+1, false)
+	return 0 < len(decoded) && len(decoded) != len(text) && l.look(decoded, depth+1, false)
 }
 
 // quick is look for a table that is not fragile, when only whether there is a
@@ -126,10 +137,14 @@ func (l *looker) deeper(by decoder, text []byte, depth int) bool {
 // may replace, every text is looked at once, without its line breaks.
 func (l *looker) quick(text []byte, depth int, isJSON bool) bool {
 	escaped := bytes.IndexByte(text, '\\') >= 0
+	scan := !isJSON || !escaped
+	if scan && l.squeezed(text, depth) {
+		return true
+	}
+	whole := text
 	if !isJSON && bytes.IndexByte(text, '\n') >= 0 {
 		text = into(&l.joined[depth], unwrap, text, nil)
 	}
-	scan := !isJSON || !escaped
 	if scan && l.t.any(text) {
 		return true
 	}
@@ -137,15 +152,28 @@ func (l *looker) quick(text []byte, depth int, isJSON bool) bool {
 		return false
 	}
 	if escaped {
-		decoded := l.decode(unescapeJoin, text, depth)
-		if len(decoded) != len(text) && l.quick(decoded, depth+1, false) {
+		decoded := l.decode(unescape, whole, depth)
+		if len(decoded) != len(whole) && l.quick(decoded, depth+1, false) {
 			return true
 		}
 	}
-	if scan && percentEncoded(text) {
-		return l.quick(l.decode(unpercent, text, depth), depth+1, false)
+	if !scan {
+		return false
 	}
-	return false
+	if coded(text) && l.quick(l.decode(uncode, text, depth), depth+1, false) {
+		return true
+	}
+	if quotedPrintable(whole) && l.quick(l.decode(unprintable, whole, depth), depth+1, false) {
+		return true
+	}
+	within := l.decode(unbase64, text, depth)
+	return len(within) > 0 && l.quick(within, depth+1, false)
+}
+
+// squeezed reports whether the core of a skeleton is in text, which is at the given depth.
+func (l *looker) squeezed(text []byte, depth int) bool {
+	s := l.t.skeletons
+	return s != nil && s.any(into(&l.joined[depth], squeeze, text, nil))
 }
 
 type decoder func(dst, src []byte, steps *[]step) []byte
@@ -169,12 +197,15 @@ func into(buf *[]byte, by decoder, text []byte, steps *[]step) []byte {
 }
 
 // scan looks for the patterns in text as it is.
-func (l *looker) scan(text []byte, depth int) bool {
+func (l *looker) scan(text []byte, depth int) bool { return l.match(l.t, text, depth) }
+
+// match looks for the patterns of t in text.
+func (l *looker) match(t *table, text []byte, depth int) bool {
 	if !l.exact {
-		return l.t.any(text)
+		return t.any(text)
 	}
 	first := len(l.finds)
-	l.finds = l.t.all(l.finds, text)
+	l.finds = t.all(l.finds, text)
 	for i := range l.finds[first:] {
 		f := &l.finds[first+i]
 		f.start, f.end = wholeEscapes(text, f.start, f.end)

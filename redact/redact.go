@@ -12,18 +12,20 @@
 //
 // A value that was added is found as it is, and in the encodings that programs usually
 // put values in: JSON escapes, also of JSON inside a JSON string and of that inside
-// another; backslash escapes as of shells and Markdown; percent-encoding, once or
-// twice; base64 of either alphabet at any alignment inside longer data;
-// hexadecimal; HTML entities; and any of these broken over lines. Decoding goes
-// three steps deep, so JSON inside JSON inside JSON, or JSON that was
-// percent-encoded, is looked into, and a fourth step is not. Known values are always
-// masked.
+// another; backslash escapes as of shells, C and Markdown; percent-encoding, once or
+// twice; character references of HTML; quoted-printable; base64 of either alphabet at
+// any alignment inside longer data; hexadecimal; UTF-16; and any of these broken over
+// lines. Decoding goes three steps deep, so JSON inside JSON inside JSON, or base64 of
+// base64 of what was percent-encoded, is looked into, and a fourth step is not.
+//
+// A value whose letters and digits tell enough is found by these alone, whatever stands
+// between them and however they are written: see squeeze. Known values are always masked.
 //
 // # Detectors
 //
 // What is not known is found by packages secrets and pii and by patterns of the
-// user's own, in the decoded text of the whole message: three steps of escapes, one of
-// percent-encoding, and base64 of text, twice. What happens to a find is an [Action].
+// user's own, in the decoded text of the whole message: three steps of escapes,
+// percent-encoding and character references, and base64 of text, twice. What happens to a find is an [Action].
 //
 // What is not part of a find stays byte for byte as it was.
 package redact
@@ -62,8 +64,9 @@ type Redactor struct {
 
 // known is a value that was added.
 type known struct {
-	names    []string // in the order in which they came, at least one
-	patterns []pattern
+	names     []string // in the order in which they came, at least one
+	patterns  []pattern
+	skeletons []pattern
 }
 
 // New returns a Redactor that knows no value yet. The error says all that is wrong
@@ -109,7 +112,7 @@ func (r *Redactor) Add(name, value string) {
 	defer r.mu.Unlock()
 	k := r.values[value]
 	if k == nil {
-		k = &known{patterns: forms(value)}
+		k = &known{patterns: forms(value), skeletons: skeletons(value)}
 		r.values[value] = k
 	}
 	if !slices.Contains(k.names, name) {

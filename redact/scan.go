@@ -165,8 +165,8 @@ func (s *scan) look(text []byte, depth int, isJSON, plain bool) error {
 			return err
 		}
 	}
-	if depth < maxDepth && (!isJSON || !deeper) && percentEncoded(text) {
-		if decoded := s.decode(unpercentWords, text, depth); len(decoded) > 0 {
+	if depth < maxDepth && (!isJSON || !deeper) && coded(text) {
+		if decoded := s.decode(uncodeWords, text, depth); len(decoded) > 0 {
 			return s.look(decoded, depth+1, false, false)
 		}
 	}
@@ -261,60 +261,3 @@ func (s *scan) add(h hit, text []byte, start, end, depth int) {
 	h.start, h.end = start, end
 	s.hits = append(s.hits, h)
 }
-
-// unpercentWords decodes the words of src that hold percent-encoding, one per
-// line. The rest was looked at before.
-func unpercentWords(dst, src []byte, steps *[]step) []byte {
-	o, last := 0, 0
-	for i := 0; ; {
-		n := bytes.IndexByte(src[i:], '%')
-		if n < 0 {
-			return dst[:o]
-		}
-		i += n
-		if _, ok := hexValue(src, i+1, 2); !ok {
-			i++
-			continue
-		}
-		from := i
-		for from > last && i-from < maxWord && !isBreak[src[from-1]] {
-			from--
-		}
-		to := i
-		for to < len(src) && !isBreak[src[to]] {
-			to++
-		}
-		if o > 0 || from > 0 {
-			dst[o] = '\n'
-			if steps != nil {
-				*steps = append(*steps, step{last, from, o, o + 1})
-			}
-			o++
-		}
-		// The decoder writes behind what it decodes.
-		first := 0
-		if steps != nil {
-			first = len(*steps)
-		}
-		word := unpercent(dst[o:], src[from:to], steps)
-		if steps != nil {
-			for k := first; k < len(*steps); k++ {
-				st := &(*steps)[k]
-				*st = step{st.from + from, st.to + from, st.out + o, st.outEnd + o}
-			}
-		}
-		o += len(word)
-		last, i = to, to
-	}
-}
-
-// maxWord bounds how far before a percent sign a word begins.
-const maxWord = 1 << 10
-
-// isBreak holds what ends a word.
-var isBreak = func() (table [256]bool) {
-	for _, c := range []byte(" \t\r\n\"'<>`\x00") {
-		table[c] = true
-	}
-	return table
-}()

@@ -28,6 +28,8 @@ type table struct {
 
 	// fragile says that undoing line breaks, by unwrap, may hide a secret.
 	fragile bool
+
+	skeletons *table // finds the same secrets in what squeeze makes of a text; nil if none has a skeleton
 }
 
 // slot holds the entries of one gram: entries[first : first+n].
@@ -60,20 +62,19 @@ func bit(hash uint32) uint8     { return 1 << (hash >> (32 - setBits - 3) & 7) }
 
 // newTable returns the table for the values that are known now.
 func newTable(values map[string]*known) *table {
-	t := &table{}
-	seen := map[string]bool{}
+	t, skeletons := &table{}, &table{}
+	seen, seenSkeletons := map[string]bool{}, map[string]bool{}
 	order := slices.Sorted(maps.Keys(values))
 	for i, value := range order {
-		for _, p := range values[value].patterns {
-			if !seen[p.text] {
-				seen[p.text] = true
-				t.patterns = append(t.patterns, p)
-				t.secrets = append(t.secrets, i)
-			}
-		}
+		t.add(i, values[value].patterns, seen)
+		skeletons.add(i, values[value].skeletons, seenSkeletons)
 	}
 	if len(t.patterns) == 0 {
 		return t
+	}
+	if len(skeletons.patterns) > 0 {
+		skeletons.index()
+		t.skeletons = skeletons
 	}
 	masks := map[string]string{}
 	for _, value := range order {
@@ -87,6 +88,17 @@ func newTable(values map[string]*known) *table {
 	return t
 }
 
+// add adds the patterns of a secret, but for those that were seen.
+func (t *table) add(secret int, patterns []pattern, seen map[string]bool) {
+	for _, p := range patterns {
+		if !seen[p.text] {
+			seen[p.text] = true
+			t.patterns = append(t.patterns, p)
+			t.secrets = append(t.secrets, secret)
+		}
+	}
+}
+
 // mask returns the text that stands for secrets from source. It needs no escaping
 // at any depth, and holds no secret itself.
 func (t *table) mask(source string) string {
@@ -97,11 +109,16 @@ func (t *table) mask(source string) string {
 		candidates = slices.Insert(candidates, 0, "[redacted:"+source+"]")
 	}
 	for _, c := range candidates {
-		if !slices.ContainsFunc(t.patterns, func(p pattern) bool { return strings.Contains(c, p.text) }) {
+		if !t.holds(c) && (t.skeletons == nil || !t.skeletons.holds(skeleton(c))) {
 			return c
 		}
 	}
 	return "****" // shorter than any pattern
+}
+
+// holds reports whether a pattern is in s.
+func (t *table) holds(s string) bool {
+	return slices.ContainsFunc(t.patterns, func(p pattern) bool { return strings.Contains(s, p.text) })
 }
 
 // index fills everything that is derived from the patterns.

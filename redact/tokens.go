@@ -113,15 +113,14 @@ func readTokens(text []byte) tokenReader {
 	return r
 }
 
-func (r *tokenReader) seekBracket(from int) { r.bracket = indexFrom(r.text, from, []byte{'>'}) }
-func (r *tokenReader) seekDomain(from int)  { r.domain = indexFrom(r.text, from, []byte(shapedDomain)) }
+func (r *tokenReader) seekBracket(from int) { r.bracket = indexByteFrom(r.text, from, '>') }
 
-// indexFrom returns the place of the next sep in text from i on, or len(text).
-func indexFrom(text []byte, i int, sep []byte) int {
-	if n := bytes.Index(text[i:], sep); n >= 0 {
-		return i + n
+func (r *tokenReader) seekDomain(from int) {
+	if n := bytes.Index(r.text[from:], []byte(shapedDomain)); n >= 0 {
+		r.domain = from + n
+		return
 	}
-	return len(text)
+	r.domain = len(r.text)
 }
 
 // next returns the next one, if there is one.
