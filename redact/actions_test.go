@@ -99,6 +99,49 @@ func TestCodes(t *testing.T) {
 	}
 }
 
+// TestInBase64 holds that finds in base64 are found wherever they are in it, and that the rest
+// decodes as before.
+func TestInBase64(t *testing.T) {
+	r := made(t, Options{PII: map[string]Action{AnyType: Mask}})
+	const text = "please write to jane.doe@corp.example as soon as you can"
+	const want = "please write to [redacted:email] as soon as you can"
+	noise := make([]byte, 300)
+	for i := range noise {
+		noise[i] = byte(i*i*7+i) | 0x80
+	}
+	for name, data := range map[string]struct{ in, want string }{
+		"text":                    {text, want},
+		"in other bytes":          {string(noise) + text + string(noise), want},
+		"behind others":           {string(noise) + text, want},
+		"UTF-16":                  {utf16Spellings(text)[0], utf16Spellings(want)[0]},
+		"UTF-16, the other order": {utf16Spellings(text)[1], utf16Spellings(want)[1]},
+	} {
+		for _, prefix := range []string{"", "tok-", "x/", "_", "data:text/plain;base64,"} {
+			for _, lines := range []bool{false, true} {
+				if lines && prefix != "" {
+					continue
+				}
+				in := base64.StdEncoding.EncodeToString([]byte(data.in))
+				if lines {
+					in = wrap(in, 76)
+				}
+				done := redacted(t, r, `{"t":"`+quoted(prefix+in)+`"}`, Scope{})
+				var got struct{ T string }
+				if err := json.Unmarshal(done.Text, &got, json.MatchCaseInsensitiveNames(true)); err != nil {
+					t.Fatal(err)
+				}
+				out, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(strings.ReplaceAll(got.T, "\n", ""), prefix))
+				if err != nil || !strings.Contains(string(out), data.want) || strings.Contains(data.in, string(noise)) != strings.Contains(string(out), string(noise)) {
+					t.Errorf("%s behind %q became %q: %v", name, prefix, out, err)
+				}
+				if strings.Contains(string(out), "jane.doe") {
+					t.Errorf("%s behind %q is still there", name, prefix)
+				}
+			}
+		}
+	}
+}
+
 func TestBlock(t *testing.T) {
 	r := made(t, Options{PII: map[string]Action{"iban": Block}})
 	_, err := r.JSON([]byte(`["DE89370400440532013000"]`), Scope{})

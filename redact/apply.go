@@ -101,7 +101,14 @@ func (s *scan) applyText(text []byte) ([]byte, error) {
 	out := make([]byte, 0, len(text))
 	last := 0
 	for _, seg := range list {
-		out = append(append(out, text[last:seg.start]...), s.replacement(seg, true)...)
+		out = append(out, text[last:seg.start]...)
+		with, order := s.replacement(seg, true), utf16Order(text[seg.start:seg.end])
+		for i := 0; order != nil && i < len(with); i++ {
+			out = order.AppendUint16(out, uint16(with[i]))
+		}
+		if order == nil {
+			out = append(out, with...)
+		}
 		last = seg.end
 	}
 	return append(out, text[last:]...), nil

@@ -75,47 +75,71 @@ func lines(text []byte, start, end int) int {
 	return end
 }
 
-// base64 looks into the runs of base64 in text that decode to text.
+// base64 looks into the runs of base64 in text that decode to text, or hold stretches that do.
 func (s *scan) base64(text []byte, depth int) error {
 	for i := 0; ; {
 		start, end, ok := nextRun(text, i, minRun)
 		if !ok {
 			return nil
 		}
-		end = lines(text, start, end)
-		i = end
-		run := text[start:end]
-		enc := encodingOf(run)
-		if !decodesToText(enc, run) {
+		i = lines(text, start, end)
+		run := text[start:i]
+		if enc := encodingOf(run); decodesToText(enc, run) {
+			if err := s.decoded(text, start, i, true, depth); err != nil {
+				return err
+			}
 			continue
 		}
-		if len(s.runs) < len(run) {
-			s.runs = make([]byte, len(run))
+		flat := run
+		width := bytes.IndexAny(run, "\r\n")
+		if width > 0 {
+			flat = bytes.ReplaceAll(bytes.ReplaceAll(run, []byte("\r"), nil), []byte("\n"), nil)
 		}
-		n, err := enc.Decode(s.runs, trimPadding(run))
-		if err != nil && n == 0 {
-			continue
+		// place returns where in text a character of flat is.
+		place := func(at int) int {
+			if width > 0 {
+				at += (at - 1) / width * (bytes.IndexByte(run, '\n') + 1 - width)
+			}
+			return start + at
 		}
-		decoded := s.runs[:n]
-		if s.nested == nil {
-			s.nested = scans.Get().(*scan)
-		}
-		in := s.nested
-		in.begin(s.set, s.scope, s.wants, s.until, s.within+1)
-		in.verdict = s.verdict
-		if err := in.run(decoded, false); err != nil {
-			return err
-		}
-		if len(in.hits) > 0 {
-			if err := s.addRun(in, text, decoded, start, end, depth); err != nil {
+		flat = trimPadding(flat)
+		for at := 0; ; {
+			part, ok := nextStretch(flat, at)
+			if !ok {
+				break
+			}
+			at = part.end
+			from, to, atEnd := place(part.start), place(part.end), part.end == len(flat)
+			if atEnd {
+				to = i
+			}
+			if err := s.decoded(text, from, to, atEnd, depth); err != nil {
 				return err
 			}
 		}
 	}
 }
 
-// addRun appends the hits in the base64 at text[start:end] as one.
-func (s *scan) addRun(in *scan, text, decoded []byte, start, end, depth int) error {
+// decoded looks into the base64 at text[start:end]. atEnd says that nothing follows that hangs
+// on where it ends.
+func (s *scan) decoded(text []byte, start, end int, atEnd bool, depth int) error {
+	run := text[start:end]
+	if len(s.runs) < len(run) {
+		s.runs = make([]byte, len(run))
+	}
+	decoded := decodeRun(s.runs, run)
+	if s.nested == nil {
+		s.nested = scans.Get().(*scan)
+	}
+	in := s.nested
+	in.begin(s.set, s.scope, s.wants, s.until, s.within+1)
+	in.verdict = s.verdict
+	if err := in.run(decoded, false); err != nil {
+		return err
+	}
+	if len(in.hits) == 0 {
+		return nil
+	}
 	h := hit{detector: detectEncoded, typ: "encoded", value: string(decoded), action: Tokenize}
 	for _, found := range in.hits {
 		h.inner = append(h.inner, found.find())
@@ -124,10 +148,37 @@ func (s *scan) addRun(in *scan, text, decoded []byte, start, end, depth int) err
 	if err != nil {
 		return err
 	}
+	for !atEnd && len(clean)%3 != 0 {
+		clean = append(clean, ' ') // whole groups, so that what follows decodes as before
+	}
 	s.tokenized = append(s.tokenized, in.tokenized...)
-	h.with = string(encodeLike(text[start:end], clean))
+	same := 0 // groups before the first find, which stay: what is glued to the run may be of the other alphabet
+	if bytes.IndexByte(run, '\n') < 0 {
+		same = in.hits[0].start / 3
+	}
+	h.with = string(run[:4*same]) + string(encodeLike(run[4*same:], clean[3*same:]))
 	s.add(h, text, start, end, depth)
 	return nil
+}
+
+// decodeRun decodes a run of base64 of either alphabet, with or without line breaks.
+func decodeRun(dst, run []byte) []byte {
+	var group [4]byte
+	o, n := 0, 0
+	for _, c := range trimPadding(run) {
+		if sextet[c] == notHex {
+			continue // a line break
+		}
+		group[n] = c
+		if n++; n == 4 {
+			o += decodeGroup(dst[o:], group[:])
+			n = 0
+		}
+	}
+	if n > 0 {
+		o += decodeGroup(dst[o:], group[:n])
+	}
+	return dst[:o]
 }
 
 func trimPadding(run []byte) []byte {
@@ -145,29 +196,18 @@ func encodingOf(run []byte) *base64.Encoding {
 	return base64.RawStdEncoding
 }
 
-// encodeLike encodes decoded in the way in which run is encoded.
+// encodeLike encodes decoded in the way in which run is encoded, but in one line: line breaks
+// would have to be escaped, once for each JSON around it.
 func encodeLike(run, decoded []byte) []byte {
 	enc := encodingOf(run)
 	out := make([]byte, enc.EncodedLen(len(decoded)))
 	enc.Encode(out, decoded)
-	padded := run[len(run)-1] == '=' || enc == base64.RawStdEncoding && len(run)%4 == 0
+	chars := len(run) - bytes.Count(run, []byte{'\n'}) - bytes.Count(run, []byte{'\r'})
+	padded := run[len(run)-1] == '=' || enc == base64.RawStdEncoding && chars%4 == 0
 	for padded && len(out)%4 != 0 {
 		out = append(out, '=')
 	}
-	width := bytes.IndexAny(run, "\r\n")
-	if width <= 0 {
-		return out
-	}
-	eol := "\n"
-	if run[width] == '\r' {
-		eol = "\r\n"
-	}
-	var wrapped []byte
-	for len(out) > width {
-		wrapped = append(append(wrapped, out[:width]...), eol...)
-		out = out[width:]
-	}
-	return append(wrapped, out...)
+	return out
 }
 
 // decodesToText reports whether the beginning of a run decodes to text.

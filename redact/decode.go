@@ -209,6 +209,36 @@ func escapedRune(src []byte) (r rune, n int) {
 	return rune(hi), 6 // EncodeRune makes a lone surrogate U+FFFD
 }
 
+// narrow makes ASCII of UTF-16, and leaves what is none.
+func narrow(dst, src []byte, steps *[]step) []byte {
+	o := 0
+	for i := 0; i < len(src); o++ {
+		if order := utf16Order(src[i:]); order != nil {
+			dst[o] = src[i] | src[i+1]
+			if steps != nil {
+				*steps = append(*steps, step{i, i + 2, o, o + 1})
+			}
+			i += 2
+			continue
+		}
+		dst[o] = src[i]
+		i++
+	}
+	return dst[:o]
+}
+
+// utf16Order returns the byte order of the character of ASCII in UTF-16 at the start of src, or
+// nil if there is none.
+func utf16Order(src []byte) binary.AppendByteOrder {
+	switch {
+	case len(src) < 2 || src[0] == 0 == (src[1] == 0):
+		return nil
+	case src[0] == 0:
+		return binary.BigEndian
+	}
+	return binary.LittleEndian
+}
+
 // unwrap takes out line breaks, with the indentation that follows them.
 func unwrap(dst, src []byte, steps *[]step) []byte {
 	return joined(dst, src, steps, true, "")

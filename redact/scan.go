@@ -165,6 +165,13 @@ func (s *scan) look(text []byte, depth int, isJSON, plain bool) error {
 			return err
 		}
 	}
+	if depth < maxDepth && bytes.IndexByte(text, 0) >= 0 {
+		if decoded := s.decode(narrow, text, depth); len(decoded) < len(text) {
+			if err := s.look(decoded, depth+1, false, false); err != nil {
+				return err
+			}
+		}
+	}
 	if depth < maxDepth && (!isJSON || !deeper) && coded(text) {
 		if decoded := s.decode(uncodeWords, text, depth); len(decoded) > 0 {
 			return s.look(decoded, depth+1, false, false)
