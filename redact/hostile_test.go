@@ -80,7 +80,7 @@ func TestHostileText(t *testing.T) {
 				}
 				session.Reveal(done.Text)
 				all.Restore(done.Text, "a.b", session)
-				HoldsToken(done.Text)
+				session.In(done.Text)
 			})
 		})
 	}

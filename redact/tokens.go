@@ -49,14 +49,18 @@ type Tokens struct {
 	mu     sync.Mutex
 	values map[string]tokenized // by body
 	bodies map[tokenized]string // the other way round
+	heads  map[[headSize]byte]bool
 	size   int
 }
+
+// headSize is how many bytes at the start of a body are looked up first.
+const headSize = 8
 
 type tokenized struct{ typ, value string }
 
 // NewTokens returns the tokens of a new session.
 func NewTokens() *Tokens {
-	t := &Tokens{values: map[string]tokenized{}, bodies: map[tokenized]string{}}
+	t := &Tokens{values: map[string]tokenized{}, bodies: map[tokenized]string{}, heads: map[[headSize]byte]bool{}}
 	rand.Read(t.key[:]) // never fails
 	return t
 }
@@ -76,6 +80,7 @@ func (t *Tokens) issue(typ, value string) string {
 	if body == "" && len(t.values) < maxTokens && t.size+len(value) <= maxTokenBytes {
 		body = bodyEncoding.EncodeToString(t.mac("token", typ, value))[:bodySize]
 		t.values[body], t.bodies[v] = v, body
+		t.heads[[headSize]byte([]byte(body))] = true
 		t.size += len(value)
 	}
 	return body
@@ -91,6 +96,44 @@ func (t *Tokens) lookup(body string) (tokenized, bool) {
 	defer t.mu.Unlock()
 	v, ok := t.values[body]
 	return v, ok
+}
+
+// none reports whether no token was given out.
+func (t *Tokens) none() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.values) == 0
+}
+
+// shown reports whether the body of a token that was given out is in text, in upper or lower
+// case, whatever stands around it.
+func (t *Tokens) shown(text []byte) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.values) == 0 {
+		return false
+	}
+	for end := 0; end < len(text); {
+		start := end
+		for end < len(text) && letters[text[end]]&^special != 0 {
+			end++
+		}
+		for i := start; i+bodySize <= end; i++ {
+			var head [headSize]byte
+			for k := range head {
+				head[k] = letters[text[i+k]]
+			}
+			if t.heads[head] {
+				if _, ok := t.values[string(bytes.ToLower(text[i:i+bodySize]))]; ok {
+					return true
+				}
+			}
+		}
+		if end == start {
+			end++
+		}
+	}
+	return false
 }
 
 // tokenAt is something of the form of a token.
@@ -184,16 +227,19 @@ func (e *TokenError) Error() string { return e.Reason }
 
 var (
 	errTokenPart    = &TokenError{"a stand-in such as <email:…> is part of a longer text or a name: pass it as a whole argument, as it was given to you, or leave it out"}
+	errTokenShape   = &TokenError{"what a stand-in such as <email:…> is made of is in a text that is none: pass the stand-in as it was given to you, as a whole argument, or leave it out"}
 	errTokenUnknown = &TokenError{"a stand-in such as <email:…> is none that was given out in this session: get the value again, and pass the new one"}
 	errTokenTool    = &TokenError{"this tool may not get the values behind stand-ins such as <email:…>; redact.restore in the configuration names the tools that may"}
 )
 
 // Restore returns the arguments of a call to tool, a JSON value, with the values in
 // the place of tokens, and those values. Only whole strings are turned back. Any other
-// use of what has the form of a token is a *TokenError, and the call is to be refused.
-// Without tokens in them, the arguments come back as they are.
+// use of what has the form of a token, and of what a token of the session is made of, is a
+// *TokenError, and the call is to be refused. Without tokens in them, the arguments come
+// back as they are. So does what looks like a token where none are given out; those that
+// were, before the configuration changed, are tokens still.
 func (r *Redactor) Restore(raw []byte, tool string, t *Tokens) (out []byte, restored []Restored, err error) {
-	if t == nil || !r.settings().wants.lookAlikes || !mayHoldToken(raw) {
+	if t == nil || !r.settings().wants.lookAlikes && t.none() || !t.mayBeIn(raw) {
 		return raw, nil, nil
 	}
 	// With regard to case, unlike elsewhere: this loosens.
@@ -215,6 +261,8 @@ func (r *Redactor) Restore(raw []byte, tool string, t *Tokens) (out []byte, rest
 		tokens := readTokens(text)
 		at, ok := tokens.next()
 		switch {
+		case !ok && t.shown(text):
+			return nil, nil, errTokenShape
 		case !ok:
 		case at.start != 0 || at.end != len(text) || nameAt(raw, end):
 			return nil, nil, errTokenPart
@@ -269,10 +317,10 @@ func (t *Tokens) Reveal(raw []byte) []byte {
 	return append(out, raw[last:]...)
 }
 
-// HoldsToken reports whether a string in a JSON value has the form of a token, or
-// holds one. It is for what goes to servers where none may go.
-func HoldsToken(raw []byte) bool {
-	if !mayHoldToken(raw) {
+// In reports whether a string in a JSON value has the form of a token, or holds one, or what
+// one of the session is made of. It is for what goes to servers where none may go.
+func (t *Tokens) In(raw []byte) bool {
+	if t == nil || !t.mayBeIn(raw) {
 		return false
 	}
 	for i := 0; i < len(raw); {
@@ -285,10 +333,7 @@ func HoldsToken(raw []byte) bool {
 			return true
 		}
 		text, err := jsontext.AppendUnquote(nil, raw[i:end])
-		if err != nil {
-			return true
-		}
-		if holdsToken(text) {
+		if err != nil || holdsToken(text) || t.shown(text) {
 			return true
 		}
 		i = end
@@ -296,9 +341,9 @@ func HoldsToken(raw []byte) bool {
 	return false
 }
 
-// mayHoldToken tells fast that there is no token in JSON, escaped or not.
-func mayHoldToken(raw []byte) bool {
-	return bytes.IndexByte(raw, '\\') >= 0 || holdsToken(raw)
+// mayBeIn tells fast that there is no token in JSON, escaped or not.
+func (t *Tokens) mayBeIn(raw []byte) bool {
+	return bytes.IndexByte(raw, '\\') >= 0 || holdsToken(raw) || t.shown(raw)
 }
 
 // standIn returns what stands for a find, without its value: the text needs no
