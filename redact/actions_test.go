@@ -284,6 +284,15 @@ func TestFinds(t *testing.T) {
 	}
 }
 
+func TestFindsOnce(t *testing.T) {
+	r := made(t, Options{PII: allPII})
+	for _, in := range []string{`{"t":"x\\n jane@corp.example\ttab"}`, `"{\"a\":\"\\n jane@corp.example%20\"}"`} {
+		if done := redacted(t, r, in, Scope{}); len(done.Finds) != 1 {
+			t.Errorf("%s has the finds %v, want one", in, done.Finds)
+		}
+	}
+}
+
 func TestKeep(t *testing.T) {
 	r := made(t, Options{PII: allPII})
 	in := `{"id":"` + aMail + `","a":"` + aMail + `"}`

@@ -43,6 +43,7 @@ func (r *Redactor) Arguments(raw []byte, tool string) (Checked, error) {
 			masked = append(masked, h)
 		}
 	}
+	done.Finds = distinct(done.Finds)
 	if done.Verdict != Deny {
 		s.hits = masked
 	}

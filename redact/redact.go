@@ -254,11 +254,20 @@ func (set *settings) redact(text []byte, scope Scope, w wants, isJSON bool, edit
 			done.Finds = append(done.Finds, f)
 		}
 	}
-	byStart := func(a, b Find) int { return a.Start - b.Start }
-	if !slices.IsSortedFunc(done.Finds, byStart) {
-		slices.SortStableFunc(done.Finds, byStart)
-	}
+	done.Finds = distinct(done.Finds)
 	return done, nil
+}
+
+// distinct sorts finds by their place, and drops those that were found in two decodings of
+// the text.
+func distinct(finds []Find) []Find {
+	order := func(a, b Find) int {
+		return cmp.Or(cmp.Compare(a.Start, b.Start), cmp.Compare(a.End, b.End), cmp.Compare(a.Detector, b.Detector), cmp.Compare(a.Type, b.Type))
+	}
+	if !slices.IsSortedFunc(finds, order) {
+		slices.SortFunc(finds, order)
+	}
+	return slices.CompactFunc(finds, func(a, b Find) bool { return order(a, b) == 0 })
 }
 
 // keep drops the hits that are inside of what is to stay.
