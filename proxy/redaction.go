@@ -22,11 +22,15 @@ import (
 func (l *link) cleanse(m *jsonrpc.Message, origin int64) (*jsonrpc.Message, error) {
 	r := l.conn.fleet.relay
 	scope := redact.Scope{Tool: l.conn.name + "."}
+	var called *capability // with an output schema, for a result
 	x := l.clientOf(m, origin)
 	if x != nil {
 		scope.Tokens = x.s.tokens
 		if c := x.via.Load(); c != nil && c.conn == l.conn {
-			scope.Tool, scope.Shape = l.conn.name+"."+c.called, c.shape
+			scope.Tool = l.conn.name + "." + c.called
+			if c.output != nil && m.Kind == jsonrpc.Result {
+				called, scope.Shapes = c, c.shapes
+			}
 		}
 	}
 	scope.Keep = l.kept(m, origin)
@@ -40,6 +44,11 @@ func (l *link) cleanse(m *jsonrpc.Message, origin int64) (*jsonrpc.Message, erro
 	clean, err := jsonrpc.Parse(done.Text, l.limits())
 	if err != nil {
 		return nil, fmt.Errorf("redacting a message: %w", err)
+	}
+	if called != nil {
+		if err := called.checkOutput(clean.At(clean.Result)); err != nil && called.checkOutput(m.At(m.Result)) == nil {
+			return nil, fmt.Errorf("the server's result is withheld: after redaction it does not fit the output schema that the tool declares (%w); redact in the configuration can allow for this tool what is found", errors.Unwrap(err))
+		}
 	}
 	return clean, nil
 }
@@ -322,10 +331,18 @@ func (k *call) readable() []byte {
 	return args
 }
 
-// shapeOf returns what a tool's output schema demands of the places where finds may be.
-func shapeOf(output []byte) redact.Shape {
-	return redact.Shape{
-		Emails:  bytes.Contains(output, []byte(`email"`)),
-		Numbers: bytes.Contains(output, []byte(`"number"`)) || bytes.Contains(output, []byte(`"integer"`)),
+// shapes returns what a tool's output schema says of the strings and numbers in the structured
+// content of its result that hold finds.
+func (c *capability) shapes(raw []byte, finds []redact.Span) []redact.Shape {
+	asked := make([]jsonrpc.Span, len(finds))
+	for i, f := range finds {
+		asked[i] = jsonrpc.Span(f)
 	}
+	demands := c.output.Demands(raw, jsonrpc.Find(raw, jsonrpc.Span{End: len(raw)}, "result", "structuredContent"), asked)
+	list := make([]redact.Shape, len(demands))
+	for i := range demands {
+		d := &demands[i]
+		list[i] = redact.Shape{Span: redact.Span(d.Span), Takes: d.Takes, Hints: d.Hints}
+	}
+	return list
 }

@@ -215,6 +215,32 @@ func TestBlockedResult(t *testing.T) {
 	mustContain(t, string(records), `"event":"outcome"`, "withheld")
 }
 
+// TestResultKeepsItsShape holds that what stands for a find is what the output schema demands in
+// its place, and that a result which cannot fit any more is withheld for that reason.
+func TestResultKeepsItsShape(t *testing.T) {
+	const schema = `{"type":"object","properties":{"mail":{"type":"string","format":"email"},"note":{"type":"string","maxLength":40},
+		"card":{"type":"integer","minimum":1},"id":{"type":"string","pattern":"^[A-Z]{2}[0-9]{20}$"},"who":{"type":"string","pattern":"^jane[.]"}}}`
+	for content, want := range map[string]string{
+		`{"mail":"` + aMail + `","note":"` + aMail + `"}`: `"structuredContent":\{"mail":"[a-z2-7]{20}@token\.invalid","note":"<email:[a-z2-7]{20}>"\}`,
+		`{"card":4111111111111111,"id":"` + anID + `"}`:   `"structuredContent":\{"card":1,"id":"[A-Z]{2}[0-9]{20}"\}`,
+		`{"who":"` + aMail + `"}`:                         `withheld: after redaction it does not fit the output schema`,
+		`{"mail":5,"note":"` + aMail + `"}`:               `does not fit the output schema that the tool declares`,
+	} {
+		f := newFake(t, "one", false)
+		f.answers["tools/list"] = `{"tools":[{"name":"echo","inputSchema":{"type":"object"},"outputSchema":` + strings.ReplaceAll(schema, "\n", "") + `}]}`
+		f.answers["tools/call"] = `{"content":[],"structuredContent":` + content + `}`
+		r, _ := redacting(t, redact.Options{PII: map[string]redact.Action{redact.AnyType: redact.Tokenize}, Restore: []string{"*"}}, nil, nil, f)
+		got := newClient(t, r).legacy(`{}`).callTool("echo", `{}`)
+		mustLack(t, got, aMail, anID)
+		if !regexp.MustCompile(want).MatchString(got) {
+			t.Errorf("%s became %s, want %s", content, got, want)
+		}
+		if strings.Contains(content, `"mail":5`) {
+			mustLack(t, got, "after redaction")
+		}
+	}
+}
+
 // TestArgumentsAreHeld holds that secrets and personal data on their way out are refused,
 // asked about or masked.
 func TestArgumentsAreHeld(t *testing.T) {

@@ -15,7 +15,6 @@ import (
 	"github.com/mcpfirewall/mcpfirewall/internal/policy"
 	"github.com/mcpfirewall/mcpfirewall/internal/schema"
 	"github.com/mcpfirewall/mcpfirewall/internal/visible"
-	"github.com/mcpfirewall/mcpfirewall/redact"
 	"github.com/mcpfirewall/mcpfirewall/rules"
 	"github.com/mcpfirewall/mcpfirewall/rules/provenance"
 )
@@ -36,7 +35,6 @@ type capability struct {
 	digest  [32]byte       // of the server's definition
 
 	input, output *schema.Schema
-	shape         redact.Shape // of results, as output demands it
 	headers       []schema.HeaderParam
 	inject        []injected     // what the firewall adds to calls
 	guarded       []string       // names, folded, that no agent may give, since they are for that
@@ -243,7 +241,7 @@ func newCapability(gen *generation, l *link, k listKind, it item, n *rules.Narro
 		bind.InputSchema = input
 		c.input = schema.Lazy(input)
 		if len(output) > 0 {
-			c.output, c.shape = schema.Lazy(output), shapeOf(output)
+			c.output = schema.Lazy(output)
 		}
 		var err error
 		if c.headers, err = schema.HeaderParams(input); err != nil {

@@ -252,18 +252,50 @@ func TestLookAlikes(t *testing.T) {
 }
 
 // TestShapes holds that stand-ins fit schemas that demand addresses or numbers.
-func TestShapes(t *testing.T) {
-	r := made(t, Options{PII: map[string]Action{"email": Tokenize, "credit_card": Mask}, Restore: []string{"*"}})
-	session := NewTokens()
-	done := redacted(t, r, `{"mail":"`+aMail+`","card":`+aCard+`}`, Scope{Tokens: session, Shape: Shape{Emails: true, Numbers: true}})
-	m := regexp.MustCompile(`^\{"mail":"([a-z2-7]{20}@token\.invalid)","card":0\}$`).FindStringSubmatch(string(done.Text))
-	if m == nil {
-		t.Fatalf("became %s", done.Text)
+// schemaOf is what a schema says of all values of a document, for tests.
+func schemaOf(pattern string, formats, bounds []string) func([]byte, []Span) []Shape {
+	re := regexp.MustCompile("^(?:" + pattern + ")$")
+	values := regexp.MustCompile(`"[^"]*"|[0-9.]+`)
+	return func(text []byte, _ []Span) (list []Shape) {
+		for _, m := range values.FindAllIndex(text, -1) {
+			list = append(list, Shape{Span{m[0], m[1]}, re.Match, func() ([]string, []string) { return formats, bounds }})
+		}
+		return list
 	}
-	if out, restored, err := r.Restore([]byte(`["`+m[1]+`"]`), "mail.send", session); err != nil || string(out) != `["`+aMail+`"]` || len(restored) != 1 {
+}
+
+func TestShapes(t *testing.T) {
+	r := made(t, Options{Secrets: Hash, PII: map[string]Action{"email": Tokenize, "ip": Hash, "credit_card": Mask, "iban": Tokenize}, Restore: []string{"*"},
+		Custom: []Custom{{Name: "employee", Pattern: `EMP-\d{6}`, Then: Hash}, {Name: "id", Pattern: `[0-9a-f]{8}-[0-9a-f-]{27}`, Then: Hash}}})
+	session := NewTokens()
+	for _, c := range []struct{ in, pattern, format, bound, want string }{
+		{`["` + aMail + `"]`, `".*"`, "email", "", `\["[a-z2-7]{20}@token\.invalid"\]`},
+		{`["` + aMail + `"]`, `".*"`, "", "", `\["<email:[a-z2-7]{20}>"\]`},
+		{`["mail ` + aMail + `"]`, `".*"`, "email", "", `\["mail <email:[a-z2-7]{20}>"\]`},
+		{`["81.2.69.142"]`, `".*"`, "ipv4", "", `\["192\.0\.2\.\d+"\]`},
+		{`["2a00:1450:4001:81b::200e"]`, `".*"`, "ipv6", "", `\["2001:db8::[0-9a-f:]+"\]`},
+		{`["0c3fa7d2-1d9b-4a5e-8b8c-6f0c2a4e9b10"]`, `".*"`, "uuid", "", `\["[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"\]`},
+		{`["DE89370400440532013000"]`, `"[A-Z]{2}\d{20}"`, "", "", `\["[A-Z]{2}\d{20}"\]`},
+		{`["EMP-123456"]`, `"EMP-\d{6}"`, "", "", `\["EMP-\d{6}"\]`},
+		{`["` + aKey + `"]`, `"[A-Za-z]{3}_\w{36}"`, "", "", `\["[a-z]{3}_\w{36}"\]`},
+		{`["` + aCard + `"]`, `"\d{16}"`, "", "", `\["10{15}"\]`},
+		{`[` + aCard + `]`, `\d+`, "", "", `\[0\]`},
+		{`[` + aCard + `]`, `[1-9]\d*`, "", "1000", `\[1000\]`},
+		{`[` + aCard + `]`, `\d{16}`, "", "", `\[10{15}\]`},
+		{`[` + aCard + `]`, `".*"|\d+`, "", "", `\["\[redacted:credit_card\]"\]`},
+		{`["` + aMail + `"]`, `"jane.*"`, "", "", `\["<email:[a-z2-7]{20}>"\]`}, // nothing fits
+	} {
+		done := redacted(t, r, c.in, Scope{Tokens: session, Shapes: schemaOf(c.pattern, []string{c.format}, []string{c.bound})})
+		if !regexp.MustCompile("^"+c.want+"$").Match(done.Text) || string(done.Text) == c.in {
+			t.Errorf("%s became %s, want %s", c.in, done.Text, c.want)
+		}
+	}
+	anyMail := schemaOf(`".*"`, []string{"email"}, nil)
+	mail := redacted(t, r, `["`+aMail+`"]`, Scope{Tokens: session, Shapes: anyMail}).Text
+	if out, restored, err := r.Restore(mail, "mail.send", session); err != nil || string(out) != `["`+aMail+`"]` || len(restored) != 1 {
 		t.Errorf("restored %s (%v)", out, err)
 	}
-	if done = redacted(t, r, `["`+aMail+`"]`, Scope{Shape: Shape{Emails: true}}); string(done.Text) != `["redacted@redacted.invalid"]` {
+	if done := redacted(t, r, `["`+aMail+`"]`, Scope{Shapes: anyMail}); string(done.Text) != `["redacted@redacted.invalid"]` {
 		t.Errorf("without a session: %s", done.Text)
 	}
 }

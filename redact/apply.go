@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // A BlockedError says that a text holds a find whose action is Block. The text must be
@@ -123,6 +124,14 @@ func (s *scan) applyJSON(raw []byte) ([]byte, error) {
 	}
 	out := make([]byte, 0, len(raw)+64)
 	last, names := 0, false
+	var shapes []Shape
+	if s.scope.Shapes != nil && len(list) > 0 {
+		finds := make([]Span, len(list))
+		for i, seg := range list {
+			finds[i] = Span{seg.start, seg.end}
+		}
+		shapes = s.scope.Shapes(raw, finds)
+	}
 	for i := 0; i < len(raw) && len(list) > 0; {
 		c := raw[i]
 		switch {
@@ -140,10 +149,17 @@ func (s *scan) applyJSON(raw []byte) ([]byte, error) {
 				}
 				whole := seg.start >= from && seg.end <= to
 				start, stop := max(seg.start, from), min(seg.end, to)
-				quote := quotes.around(start-from, stop-from)
-				out = append(append(out, raw[last:start]...), quote...)
-				out = append(append(out, s.replacement(seg, whole)...), quote...)
+				out = append(out, raw[last:start]...)
 				last = stop
+				if sh := shapeAt(shapes, i); sh != nil && whole && start == from && stop == to {
+					if time.Now().After(s.until) {
+						return nil, ErrTime
+					}
+					out = append(out, s.shaped(seg, sh, raw[from:to])...)
+					continue
+				}
+				quote := quotes.around(start-from, stop-from)
+				out = append(append(append(out, quote...), s.replacement(seg, whole)...), quote...)
 				names = names || nameAt(raw, end)
 			}
 			i = end
@@ -153,13 +169,12 @@ func (s *scan) applyJSON(raw []byte) ([]byte, error) {
 				end++
 			}
 			if list = past(list, i); len(list) > 0 && list[0].start < end {
-				out = append(out, raw[last:i]...)
-				if s.scope.Shape.Numbers {
-					out = append(out, '0')
-				} else {
-					seg := list[0]
-					out = append(append(append(out, '"'), s.replacement(seg, seg.start <= i && end <= seg.end)...), '"')
+				seg := list[0]
+				if len(shapes) > 0 && time.Now().After(s.until) {
+					return nil, ErrTime
 				}
+				out = append(out, raw[last:i]...)
+				out = append(out, s.number(seg, shapeAt(shapes, i), raw[i:end], seg.start <= i && end <= seg.end)...)
 				last = end
 			}
 			i = end

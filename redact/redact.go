@@ -146,18 +146,14 @@ func (r *Redactor) Remove(name, value string) {
 type Scope struct {
 	Tool   string  // server.tool whose result it is, "server." if it is of nobody knows which tool of it, or ""
 	Tokens *Tokens // of the session that gets it; without them finds are masked that would be tokenized or hashed
-	Shape  Shape
-	Keep   func(text []byte) []Span // the places of what stays although it is found, once there is a find, none in another; or nil
+
+	// Both are asked once there is a find, and may be nil.
+	Keep   func(text []byte) []Span                // the places of what stays although it is found, none in another
+	Shapes func(text []byte, finds []Span) []Shape // what a schema says of the strings and numbers in JSON that hold finds, by their place
 }
 
 // Span is text[Start:End].
 type Span struct{ Start, End int }
-
-// Shape says what a schema demands of the places where finds are.
-type Shape struct {
-	Emails  bool // what stands for an e-mail address is one
-	Numbers bool // what stands for a number is one: 0
-}
 
 // Redacted is a text after redaction.
 type Redacted struct {

@@ -349,31 +349,29 @@ func (t *Tokens) mayBeIn(raw []byte) bool {
 // standIn returns what stands for a find, without its value: the text needs no
 // escaping at any depth of JSON.
 func (s *scan) standIn(h *hit, whole bool) string {
-	typ := h.typ
-	shaped := typ == "email" && s.scope.Shape.Emails
 	if h.detector == detectEncoded || h.detector == detectLookAlike {
 		return h.with
 	}
-	if t := s.scope.Tokens; t != nil && whole {
-		switch h.action {
-		case Tokenize:
-			if body := t.issue(typ, h.value); body != "" {
-				s.tokenized = append(s.tokenized, Restored{typ, h.value})
-				if shaped {
-					return body + shapedDomain
-				}
-				return "<" + typ + ":" + body + ">"
-			}
-		case Hash:
-			if !shaped {
-				return t.hash(typ, h.value)
-			}
-		}
+	if body := s.token(h, whole); body != "" {
+		return "<" + h.typ + ":" + body + ">"
 	}
-	if shaped {
-		return "redacted@redacted.invalid"
+	if t := s.scope.Tokens; t != nil && whole && h.action == Hash {
+		return t.hash(h.typ, h.value)
 	}
-	return "[redacted:" + typ + "]"
+	return "[redacted:" + h.typ + "]"
+}
+
+// token returns the body of the token for a find, or "" if it gets none.
+func (s *scan) token(h *hit, whole bool) string {
+	t := s.scope.Tokens
+	if t == nil || !whole || h.action != Tokenize {
+		return ""
+	}
+	body := t.issue(h.typ, h.value)
+	if body != "" {
+		s.tokenized = append(s.tokenized, Restored{h.typ, h.value})
+	}
+	return body
 }
 
 // typeName makes the name of a rule or type fit into a mask.

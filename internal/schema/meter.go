@@ -93,10 +93,15 @@ func weights(s *jsonschema.Schema) (here, each int) {
 	return here, each
 }
 
-// format charges for one evaluation of s on v.
+// format charges for one evaluation of s on v. It has the name of the format that s names,
+// which is not held against values: in JSON Schema it is a remark.
 func (m *meter) format(s *jsonschema.Schema) *jsonschema.Format {
 	here, each := weights(s)
-	return &jsonschema.Format{Validate: func(v any) error {
+	name := ""
+	if s.Format != nil {
+		name = s.Format.Name
+	}
+	return &jsonschema.Format{Name: name, Validate: func(v any) error {
 		switch v := v.(type) {
 		case map[string]any:
 			m.charge(here + len(v)*each)

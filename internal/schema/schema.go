@@ -168,6 +168,7 @@ func compile(raw []byte) (c *compiled, err error) {
 	compiler.DefaultDraft(jsonschema.Draft2020)
 	compiler.UseLoader(nothingLoader{})
 	compiler.UseRegexpEngine(engine.compile)
+	compiler.AssertFormat() // so that they are read; see meter.format
 	if err := compiler.AddResource(location, doc); err != nil {
 		return nil, describeCompile(err)
 	}
