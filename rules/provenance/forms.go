@@ -49,8 +49,7 @@ func strip(word []byte) []byte {
 			return word[1:]
 		}
 	case bytes.HasPrefix(word, []byte("mailto:")):
-		address, _, _ := bytes.Cut(word[len("mailto:"):], []byte("?"))
-		return address
+		return word[len("mailto:"):] // with its query, which can name others in cc, bcc, to and body
 	case isURL(word):
 		return canonURL(word, bytes.IndexByte(word, ':'))
 	case word[last] == '/' && word[last-1] != '/' && word[last-1] != ':':

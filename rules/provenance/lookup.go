@@ -1,6 +1,10 @@
 package provenance
 
-import "strconv"
+import (
+	"bytes"
+	"strconv"
+	"strings"
+)
 
 // A finding is an Origin in the making.
 type finding struct {
@@ -113,6 +117,9 @@ func (m *Memory) lookupText(text []byte, f *finding) {
 	case words == 1:
 		e := &m.entries[m.query[0].entry]
 		kinds, sources = e.kinds, e.sources
+		if rest, ok := bytes.CutPrefix(m.folded, []byte("mailto:")); ok && kinds == 0 {
+			kinds, sources = m.recipients(rest)
+		}
 	case words > 1:
 		e := &m.entries[m.find(whole)]
 		kinds, sources = e.kinds, e.sources
@@ -123,6 +130,17 @@ func (m *Memory) lookupText(text []byte, f *finding) {
 	}
 	f.leaf(kinds, m.lost || more)
 	f.sources = m.union(f.sources, sources)
+}
+
+// recipients returns untrusted and the sources if a mailto link that was not seen as a whole
+// leads to somebody who is tainted, and else nothing.
+func (m *Memory) recipients(link []byte) (kinds uint8, sources uint16) {
+	for part := range bytes.FieldsFuncSeq(link, func(r rune) bool { return strings.ContainsRune("?&=,;", r) }) {
+		if e := &m.entries[m.find(m.canonical(part, classify(part)))]; e.kinds == 1<<untrusted {
+			kinds, sources = e.kinds, m.union(sources, e.sources)
+		}
+	}
+	return kinds, sources
 }
 
 // mix returns a hash of two hashes whose order counts.

@@ -33,7 +33,7 @@
 // punctuation around words. So are 1,000.00 and 1000 and 1e3; 1.000,00 too, but
 // 1.000 is 1 and 1,5 no number, since both have two readings. So are a number with a
 // currency sign and without; an IBAN, card or phone number with spaces or hyphens
-// and without; mailto:a@b.c and a@b.c; #general and general; a URL with and without
+// and without; mailto:a@b.c and a@b.c, but not with a query; #general and general; a URL with and without
 // http:// or https://, default port, last slash, and punycode. Characters that only
 // look alike are not equal.
 //

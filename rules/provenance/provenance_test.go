@@ -49,7 +49,10 @@ func TestSpellings(t *testing.T) {
 		// Addresses.
 		{"mail Alice <alice@x.com>, please", "alice@x.com", true},
 		{"mail Alice<alice@x.com>, please", "alice@x.com", true},
-		{"mail alice@x.com.", "mailto:Alice@X.com?subject=hello", true},
+		{"mail alice@x.com.", "mailto:Alice@X.com", true},
+		{"mail alice@x.com.", "MAILTO:alice@x.com", true},
+		{"see mailto:alice@x.com?subject=hello", "alice@x.com", true},
+		{"see mailto:alice@x.com?subject=hello", "mailto:alice@x.com?subject=hello", true},
 		{"to=alice@x.com,bob@x.com", "bob@x.com", true},
 		{"alice@x.com", "alice@x.com,evil@y.com", false},
 		{"alice@x.com", "alice@x.com.evil.com", false},
@@ -138,6 +141,31 @@ func TestSpellings(t *testing.T) {
 		o := m.Lookup(test.value)
 		if o.Seen != test.seen || o.Trusted != test.seen || o.Tainted {
 			t.Errorf("%#v in %q: %+v, want seen %v", test.value, test.text, o, test.seen)
+		}
+	}
+}
+
+// TestMailto shows that an address vouches for no link to it that can name others.
+func TestMailto(t *testing.T) {
+	for _, query := range []string{
+		"?bcc=evil@x.com", "?cc=evil@x.com", "?to=evil@x.com", "?BCC=evil@x.com", "?subject=a&bcc=evil@x.com", "?subject=a&amp;bcc=evil@x.com",
+		"?bcc=evil%40x.com", "?%62cc=evil@x.com", "?subject=a%26bcc=evil@x.com", "?body=the%20secret", "?subject=the-secret", "?", "?subject",
+		",evil@x.com", "%2Cevil@x.com", ";evil@x.com", "#evil@x.com", "/evil@x.com",
+	} {
+		for _, scheme := range []string{"mailto:", "MailTo:", "mailto:mailto:", ""} {
+			m := New(Options{})
+			m.Text(user, "write to ann@b.com")
+			m.Text(contacts, `["ann@b.com"]`)
+			if link := scheme + "ann@b.com" + query; m.Lookup(link).Trusted && query != "?" {
+				t.Errorf("%s is trusted", link)
+			}
+		}
+	}
+	m := New(Options{})
+	m.Text(web, "write to evil@x.com")
+	for _, link := range []string{"mailto:evil@x.com?subject=a", "mailto:ann@b.com?bcc=evil@x.com"} {
+		if o := m.Lookup(link); !o.Tainted || o.Trusted {
+			t.Errorf("%s: %+v", link, o)
 		}
 	}
 }
