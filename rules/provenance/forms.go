@@ -52,6 +52,8 @@ func strip(word []byte) []byte {
 		return word[len("mailto:"):] // with its query, which can name others in cc, bcc, to and body
 	case isURL(word):
 		return canonURL(word, bytes.IndexByte(word, ':'))
+	case len(word) > 3 && word[0] == '.' && word[1] == '/' && classes[word[2]]&(letter|digit) != 0: // ./README.md
+		return word[2:]
 	case word[last] == '/' && word[last-1] != '/' && word[last-1] != ':':
 		return word[:last]
 	}
@@ -306,6 +308,8 @@ func groupsDigits(text []byte) bool {
 	}
 	next := classes[text[i+1]]
 	switch text[i] {
+	case '.':
+		return i == 3 && next&digit != 0
 	case ' ', '-':
 		return next&digit != 0 || text[i+1] == '('
 	case '(', ')':
@@ -320,7 +324,8 @@ func joinDigits(text []byte, found func(joined []byte, length int)) {
 	var joined [maxJoined]byte
 	lead := text[0] == '+' || text[0] == '(' || text[0] == '0'
 	n, groups, inGroup := 0, 0, 0
-	fours, spaced := true, false
+	fours, spaced, dotted := true, false, false
+	var sizes uint32 // of the groups, four bits each
 	for i := 0; i <= len(text); i++ {
 		var c byte = ' '
 		if i < len(text) {
@@ -336,10 +341,13 @@ func joinDigits(text []byte, found func(joined []byte, length int)) {
 		}
 		if inGroup > 0 {
 			fours = fours && inGroup == 4
+			sizes = sizes<<4 | uint32(min(inGroup, 15))
 			groups, inGroup = groups+1, 0
 		}
 		ends := i == len(text) || classes[c]&(space|soft|hard) != 0
-		if ends && n >= minJoined && groups > 1 && (lead || groups > 2 && (!spaced || fours)) {
+		// 555 123 4567 and 555.123.4567 cannot be amounts or IP addresses.
+		if ends && n >= minJoined && groups > 1 &&
+			(sizes == 0x334 || !dotted && (lead || groups > 2 && (!spaced || fours))) {
 			found(joined[:n], i)
 		}
 		switch c {
@@ -347,7 +355,15 @@ func joinDigits(text []byte, found func(joined []byte, length int)) {
 			spaced = true
 			fallthrough
 		case '-', '(', ')':
+			if text[0] == '+' && bytes.HasPrefix(text[i:], []byte("(0)")) { // +49 (0)30: not dialled behind the country
+				i += len("(0")
+			}
 			if i > 0 && classes[text[i-1]]&space != 0 && c == ' ' {
+				return
+			}
+		case '.':
+			dotted = true
+			if i+1 >= len(text) || classes[text[i+1]]&digit == 0 {
 				return
 			}
 		case '+':

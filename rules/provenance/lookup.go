@@ -128,6 +128,10 @@ func (m *Memory) lookupText(text []byte, f *finding) {
 			kinds, sources, more = kinds|k, m.union(sources, s), walkedOut
 		}
 	}
+	if kinds&(1<<said|1<<trusted) == 0 {
+		k, s := m.moment(m.folded)
+		kinds, sources = kinds|k, m.union(sources, s)
+	}
 	f.leaf(kinds, m.lost || more)
 	f.sources = m.union(f.sources, sources)
 }

@@ -24,7 +24,13 @@
 // leaf is read in this way, and JSON inside a string once more. A name of a member
 // is noted, but never as trusted.
 //
-// A longer value is never put together from parts: a URL whose host alone was seen
+// What the user and the configuration say counts in more forms, as people write for people:
+// the names in a path and in that of a URL, unless they could be hosts; owner, repository and
+// number of acme/web#12; the number in 50EUR, 5%, 2nd and 12.5k; dates and times of day as
+// in May 15th 2024, 10am. A date with a time, as programs write it, is theirs if they said
+// both.
+//
+// Else a longer value is never put together from parts: a URL whose host alone was seen
 // was not seen, neither was a text of which only the sentences were seen apart, nor
 // two values that were joined into one. A value that is shown encoded (base64, a
 // date in other words, an address spelled "at example dot com") is another value.
@@ -32,8 +38,8 @@
 // Unicode characters, invisible characters, the amount of white space and the
 // punctuation around words. So are 1,000.00 and 1000 and 1e3; 1.000,00 too, but
 // 1.000 is 1 and 1,5 no number, since both have two readings. So are a number with a
-// currency sign and without; an IBAN, card or phone number with spaces or hyphens
-// and without; mailto:a@b.c and a@b.c, but not with a query; #general and general; a URL with and without
+// currency sign and without; an IBAN, card or phone number with spaces, hyphens or
+// what else sets off its groups and without; mailto:a@b.c and a@b.c, but not with a query; #general and general; a URL with and without
 // http:// or https://, default port, last slash, and punycode. Characters that only
 // look alike are not equal.
 //

@@ -35,6 +35,9 @@ func kindOf(source string, t Trust) kind {
 // where they surely are values.
 func (r *reader) vouched() bool { return !r.sent && !r.dry && r.kind <= trusted }
 
+// says reports whether what is read is the user's word.
+func (r *reader) says() bool { return r.kind == said && !r.sent && !r.dry }
+
 // lose notes that something was dropped.
 func (r *reader) lose() {
 	r.m.dropped = true
@@ -142,6 +145,9 @@ func (r *reader) words(folded []byte, keep bool) int {
 			if t.at >= joinedTo {
 				joinedTo = each.joined(folded, t.at)
 			}
+			if each.says() {
+				each.phrase(folded, t.at)
+			}
 		}
 		pair := h
 		if t.solo && before != 0 {
@@ -232,6 +238,9 @@ func (r *reader) word(t *token) (h uint64, e uint32, bound kind) {
 	m := r.m
 	if t.has&(delim|slash|colon|at|percent|mark) != 0 {
 		bound = r.parts(t.text, t.has)
+	}
+	if r.says() && t.has&(slash|sigil|digit|high|delim) != 0 {
+		r.spoken(t.text, t.has)
 	}
 	h = m.canonical(t.text, t.has)
 	e, limit := r.note(h, t.text, t.has, bound)
