@@ -54,19 +54,21 @@ func BenchmarkObserve100KiB(b *testing.B) {
 		"csv": strings.Repeat("4711,a@b.example,12.50,x\n", 4<<10), "numbers": strings.Repeat("0123 4567 8901 ", 7<<10),
 	} {
 		for _, sent := range []bool{false, true} {
-			b.Run(fmt.Sprintf("%s/sent=%v", name, sent), func(b *testing.B) {
-				before := New(Options{})
-				if sent {
-					before.Sent(records(100<<10, 7))
-				}
-				b.SetBytes(int64(len(text)))
-				b.ReportAllocs()
-				for b.Loop() {
-					m := New(Options{})
-					m.sent = before.sent // observing only reads it
-					m.Text(Observation{Source: "s.t", Trust: Untrusted}, text)
-				}
-			})
+			for trust, place := range map[Trust]string{Trusted: "trusted", Untrusted: "untrusted"} {
+				b.Run(fmt.Sprintf("%s/%s/sent=%v", name, place, sent), func(b *testing.B) {
+					before := New(Options{})
+					if sent {
+						before.Sent(records(100<<10, 7))
+					}
+					b.SetBytes(int64(len(text)))
+					b.ReportAllocs()
+					for b.Loop() {
+						m := New(Options{})
+						m.sent, m.spelled = before.sent, before.spelled // observing only reads them
+						m.Text(Observation{Source: "s.t", Trust: trust}, text)
+					}
+				})
+			}
 		}
 	}
 }

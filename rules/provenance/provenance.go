@@ -63,10 +63,16 @@
 // stays tainted when it was saved and read back. This holds for the words of what
 // was sent and their parts; a run of words counts for nothing in a result if all
 // its words were sent, and for no more than what it holds of an address or number
-// that was sent. The user and the configuration can still name such a value. What a
-// tool makes of what it was sent (two arguments joined into one word, decoded,
-// translated) is new. So the results of tools that repeat what agents write are best
-// not labelled trusted.
+// that was sent. The user and the configuration can still name such a value.
+//
+// It holds for other spellings too: a word of a result counts for nothing if its letters
+// and digits are those of a word that was sent or of up to three in a row, if an address,
+// path or number can be cut into pieces of at least three that were sent, or if an address,
+// host or number lies within one. Percent encoding, HTML entities and \u0040 are read. What
+// a tool makes of what it was sent otherwise (translated, out of base64, out of "evil at x
+// dot com") is new. So the results of tools that repeat what agents write are best not
+// labelled trusted. What a tool finds by a part of it is new and should be: ann@b.com after
+// a search for ann.
 //
 // # What is kept
 //
@@ -74,7 +80,7 @@
 // That two values are mistaken for each other has a chance of 1 in 2^64 per pair: less
 // than 1 in 10^13 for a lookup in a full memory of the default size. Nobody outside
 // the process can find such a pair, as the seed never leaves it. What was sent is kept
-// in Bloom filters of at most 328 KiB; where one errs, a result gives no source.
+// in three Bloom filters of at most 328 KiB each; where one errs, a result gives no source.
 //
 // A distinct value takes 32 bytes and 11 to 22 in the index, a word of a run of two or
 // more 12 bytes more, a distinct text of several words some 24; with room to grow that
@@ -158,6 +164,7 @@ type Memory struct {
 	mu sync.Mutex
 	store
 	sent    filter
+	spelled sentFilter          // what was sent, however it is spelled
 	texts   map[uint64]struct{} // those of several words that were read, with source and kind
 	recent  [256]uint64         // those that were read last, by their last bits
 	lost    bool                // something untrusted was dropped
@@ -177,6 +184,7 @@ func New(o Options) *Memory {
 	}
 	m := &Memory{texts: map[uint64]struct{}{}}
 	m.store.init(o.MaxValues)
+	m.spelled.init(m.hash(nil))
 	return m
 }
 
@@ -184,7 +192,7 @@ func New(o Options) *Memory {
 func (m *Memory) Text(o Observation, text string) {
 	m.mu.Lock()
 	defer m.done()
-	m.budget = maxText
+	m.begin()
 	m.document(m.reader(o), []byte(text), newScope(o))
 }
 
@@ -193,7 +201,7 @@ func (m *Memory) Text(o Observation, text string) {
 func (m *Memory) JSON(o Observation, raw []byte) {
 	m.mu.Lock()
 	defer m.done()
-	m.budget = maxText
+	m.begin()
 	m.document(m.reader(o), raw, newScope(o))
 }
 
@@ -203,7 +211,7 @@ func (m *Memory) JSON(o Observation, raw []byte) {
 func (m *Memory) Result(o Observation, result []byte) {
 	m.mu.Lock()
 	defer m.done()
-	m.budget = maxText
+	m.begin()
 	m.result(o, result)
 }
 
@@ -244,10 +252,13 @@ func (m *Memory) Stats() Stats {
 	return Stats{
 		Values: len(m.entries) - 1,
 		Words:  len(m.places),
-		Bytes:  m.store.bytes() + m.sent.bytes() + 24*len(m.texts),
+		Bytes:  m.store.bytes() + m.sent.bytes() + m.spelled.bytes() + 24*len(m.texts),
 		Full:   m.dropped,
 	}
 }
+
+// begin sets the bounds of an observation.
+func (m *Memory) begin() { m.budget, m.spelled.cuts = maxText, maxCuts }
 
 // done wipes the scratch space, so that no text outlives its call in clear, and
 // unlocks.

@@ -300,16 +300,6 @@ func TestNewsAfterSent(t *testing.T) {
 	}
 }
 
-func TestSplitAndJoined(t *testing.T) {
-	m := New(Options{})
-	m.JSON(web, []byte(`{"user":"evil","host":"y.com","a":"GB29NWBK6016","b":"1331926819"}`))
-	for _, v := range []string{"evil@y.com", "evil y.com", "GB29NWBK60161331926819", "https://y.com/evil"} {
-		if o := m.Lookup(v); o.Seen || o.Trusted {
-			t.Errorf("%s: %+v", v, o)
-		}
-	}
-}
-
 func TestFields(t *testing.T) {
 	const rows = `[{"sender":"a@x.com","subject":"pay b@x.com"},{"sender":"c@x.com","subject":"d"}]`
 	const dump = "- sender: a@x.com\n  subject: pay b@x.com\n- sender: c@x.com\n  subject: d"

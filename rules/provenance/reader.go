@@ -35,6 +35,9 @@ func kindOf(source string, t Trust) kind {
 // where they surely are values.
 func (r *reader) vouched() bool { return !r.sent && !r.dry && r.kind <= trusted }
 
+// vouches reports whether what is read makes a value better than a stranger's word does.
+func (r *reader) vouches() bool { return r.kind == trusted || r.kind == neutral }
+
 // says reports whether what is read is the user's word.
 func (r *reader) says() bool { return r.kind == said && !r.sent && !r.dry }
 
@@ -87,6 +90,13 @@ func (r *reader) text(text []byte, keep bool) {
 	if len(text) == 0 || !keep && len(text) > maxWhole && !r.sent {
 		return
 	}
+	if r.sent && r.depth == 0 {
+		if plain := unescaped(text); plain != nil {
+			inner := *r
+			inner.depth++
+			inner.text(plain, keep)
+		}
+	}
 	if keep {
 		if len(text) > m.budget {
 			text = text[:m.budget]
@@ -132,7 +142,9 @@ func (r *reader) words(folded []byte, keep bool) int {
 	var last uint64           // of the last word
 	var before uint64         // the word before, if it is a solo
 	words, joinedTo := 0, 0
-	bound, allSent := said, true
+	bound := said
+	var recent window
+	runs := r.sent && len(folded) <= maxRunText || r.vouches() && m.spelled.pieces.count > 0
 	for l.next(&t) {
 		if t.symbol && words == 0 {
 			continue
@@ -155,11 +167,27 @@ func (r *reader) words(folded []byte, keep bool) int {
 		}
 		if r.sent {
 			m.sent.add(pair)
+			if runs && !t.symbol && !t.solo {
+				recent.push(&m.spelled, t.text, -1, true)
+				recent.runs(&m.spelled, func(h uint64, _ int) { m.spelled.pieces.add(h) })
+			}
 		} else {
-			sent := t.symbol || m.sent.has(pair)
-			allSent = allSent && sent
+			sent := t.symbol || m.sent.has(pair) || runs && e == 0 && !t.solo && !each.dry // an echo in another spelling
+			place := -1
 			if keep {
-				keep = r.place(&t, h, e, first, sent, limit)
+				if keep = r.place(&t, h, e, first, sent, limit); keep {
+					place = len(m.places) - 1
+				}
+			}
+			if runs && !t.symbol && !t.solo {
+				recent.push(&m.spelled, t.text, place, sent)
+				recent.runs(&m.spelled, func(h uint64, words int) {
+					if recent.unsent > 0 && m.spelled.pieces.has(h) {
+						recent.sent(m, words)
+					}
+				})
+			} else if !sent {
+				recent.unsent++
 			}
 		}
 		if t.brk && words > 0 {
@@ -191,7 +219,7 @@ func (r *reader) words(folded []byte, keep bool) int {
 		m.sent.add(whole)
 	case r.kind == said:
 		r.credit(whole, said)
-	case !allSent && !m.sent.has(whole):
+	case recent.unsent > 0 && !m.sent.has(whole):
 		r.credit(whole, bound)
 	}
 	if !keep && !r.sent {
@@ -265,9 +293,12 @@ func (r *reader) note(h uint64, word []byte, has class, bound kind) (e uint32, l
 	switch {
 	case r.sent:
 		m.sent.add(h)
+		if has != 0 {
+			m.spelled.note(word, has)
+		}
 	case r.kind == said:
 		e = r.credit(h, said)
-	case !m.sent.has(h):
+	case !m.sent.has(h) && !(r.vouches() && m.spelled.echo(word)):
 		e = r.credit(h, bound)
 	case strong(word, has):
 		return 0, m.standing(m.find(h))
