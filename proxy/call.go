@@ -256,6 +256,7 @@ func (k *call) validate() error {
 // said yes just now.
 func (k *call) decide() (a answer, waited bool) {
 	x, s := k.x, k.x.s
+	s.listens(k.c.entry)
 	what := k.policyCall()
 	d := k.c.entry.Decide(what)
 	for _, e := range k.c.also {

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mcpfirewall/mcpfirewall/internal/jsonrpc"
@@ -18,6 +19,7 @@ import (
 type knowledge struct {
 	memory  *provenance.Memory // nil in a session that remembers nothing, or that nothing asks
 	history *rules.History
+	heard   atomic.Bool // the user's words, or it was said that there were none
 
 	mu     sync.Mutex
 	labels map[string]struct{} // of the calls that it sent
@@ -40,9 +42,19 @@ func (s *Session) remember() {
 
 // Heard notes the values of the user's own words.
 func (s *Session) Heard(prompt string) {
+	s.known.heard.Store(true)
 	if m := s.known.memory; m != nil {
 		m.Text(provenance.Observation{Source: "user"}, prompt)
 	}
+}
+
+// listens says once, when a rule asks where a value came from, that the user's words are not
+// known: nobody could else tell why it asks or denies.
+func (s *Session) listens(e *rules.Entry) {
+	if s.known.memory == nil || s.known.heard.Load() || !e.Traces() || s.known.heard.Swap(true) {
+		return
+	}
+	s.relay.log.Warn().Msg("a rule asks where a value came from, and no prompt of the user has arrived, so what the user says counts as unknown: is `mcpfirewall hook` set up in the client?")
 }
 
 // policyCall is a call as the policy sees it.

@@ -123,12 +123,19 @@ func (p *Policy) Narrowed(server, tool string) bool {
 // Traces reports whether anything in the policy asks where values came from, so that
 // sessions need a memory.
 func (p *Policy) Traces() bool {
-	for _, r := range p.rules {
+	return trace(p.rules, p.limits)
+}
+
+// Traces reports whether anything that speaks of the capability asks where values came from.
+func (e *Entry) Traces() bool { return trace(e.rules, e.limits) || trace(e.results, nil) }
+
+func trace(rules []*rule, limits []*limit) bool {
+	for _, r := range rules {
 		if r.when != nil && r.when.traces {
 			return true
 		}
 	}
-	for _, l := range p.limits {
+	for _, l := range limits {
 		if l.when != nil && l.when.traces || l.sum != nil && l.sum.traces || l.by != nil && l.by.traces {
 			return true
 		}

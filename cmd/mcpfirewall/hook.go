@@ -2,15 +2,13 @@ package main
 
 import (
 	"errors"
-	"fmt"
 
-	"github.com/mcpfirewall/mcpfirewall/internal/config"
 	"github.com/mcpfirewall/mcpfirewall/internal/hook/post"
 	"github.com/spf13/cobra"
 )
 
-// hookCommand is the hook for command lines and configurations that package post does not
-// understand. It has dealt with the others before main.
+// hookCommand is the hook for command lines that package post does not understand. It has
+// dealt with the others before main.
 func (a *app) hookCommand() *cobra.Command {
 	var o post.Options
 	cmd := &cobra.Command{
@@ -22,7 +20,8 @@ the prompt to the firewalls of the same client. They then know its values as the
 A firewall is of the same client if it and the hook have the same --session, or, where one
 of them has none, if the process that started the firewall started the hook too, directly
 or not. Nothing is written to standard output, since that would enter the conversation, and
-the exit status is 0 also if there is no firewall. --verbose tells what happened.`,
+the exit status is 0 also if there is no firewall. --verbose tells what happened. The
+configuration is not read: --config makes no difference.`,
 		Example: `  mcpfirewall hook
   mcpfirewall hook --session work
   echo '{"hook_event_name":"UserPromptSubmit","prompt":"Pay Ann"}' | mcpfirewall hook --session work --verbose`,
@@ -30,21 +29,6 @@ the exit status is 0 also if there is no firewall. --verbose tells what happened
 			if isTerminal(a.in) {
 				return usageError{errors.New("hook reads an event of Claude Code on standard input, and is run by it; see `mcpfirewall hook --help`")}
 			}
-			state, err := config.DefaultState()
-			cfg, cfgErr := config.Open(a.config)
-			switch {
-			case cfgErr == nil:
-				state, err = cfg.State.Path, nil
-			case o.Verbose && !errors.Is(cfgErr, config.ErrNotFound):
-				fmt.Fprintf(a.err, "mcpfirewall: state.path is not read, the default is used: %v\n", cfgErr)
-			}
-			if err != nil {
-				if o.Verbose {
-					fmt.Fprintf(a.err, "mcpfirewall: %v\n", err)
-				}
-				return nil
-			}
-			o.Dir = state
 			post.Run(cmd.Context(), o, a.in, a.err)
 			return nil
 		},

@@ -16,6 +16,7 @@ import (
 	"github.com/mcpfirewall/mcpfirewall/internal/hook"
 	"github.com/mcpfirewall/mcpfirewall/internal/hook/post"
 	"github.com/rs/zerolog"
+	"github.com/spf13/pflag"
 )
 
 // hookListener takes prompts as a firewall does, and prints them, until its input ends.
@@ -94,7 +95,7 @@ func TestHookQuiet(t *testing.T) {
 	h, _ := newHookHome(t)
 	broken := h.write(t, "broken.yaml", "state: [\n")
 	file := h.write(t, "file", "")
-	unusable := h.write(t, "unusable.yaml", fmt.Sprintf("version: 1\nstate: { path: %q }\n", filepath.Join(file, "state")))
+	unusable := newHome(t, "XDG_STATE_HOME="+file)
 	noHome := home{h.dir, []string{"PATH=" + os.Getenv("PATH"), "SystemRoot=" + os.Getenv("SystemRoot")}}
 	tests := []struct {
 		home  home
@@ -109,10 +110,10 @@ func TestHookQuiet(t *testing.T) {
 		{h, `{"hook_event_name":`, "", "no JSON"},
 		{h, "Pay Ann", "", "no JSON object"},
 		{h, "", "", "no JSON object"},
-		{h, promptEvent, "--config " + broken, "state.path is not read"},
+		{h, promptEvent, "--config " + broken, "recorded the prompt: 0"},
 		{h, promptEvent, "--config " + filepath.Join(h.dir, "missing.yaml"), "recorded the prompt: 0"},
-		{h, promptEvent, "--config " + h.dir, "state.path is not read"},
-		{h, promptEvent, "--config " + unusable, "file"},
+		{h, promptEvent, "--config " + h.dir, "recorded the prompt: 0"},
+		{unusable, promptEvent, "", "file"},
 		{noHome, promptEvent, "", "not"},
 	}
 	for _, test := range tests {
@@ -143,30 +144,64 @@ func TestHookWrongUse(t *testing.T) {
 
 func TestHookDelivers(t *testing.T) {
 	h, standard := newHookHome(t)
-	state := shortDir(t)
-	configured := h.write(t, "configured.yaml", fmt.Sprintf("version: 1\nservers: { demo: { command: demo } }\nstate: { path: %q }\n", state))
-	plain := h.write(t, "plain.yaml", "version: 1\nservers: { demo: { command: demo } }\n")
-	byDefault, byConfig := h.listen(t, standard, ""), h.listen(t, state, "work")
+	unnamed, named := h.listen(t, standard, ""), h.listen(t, standard, "work")
+	configured := h.write(t, "configured.yaml", fmt.Sprintf("version: 1\nstate: { path: %q }\n", shortDir(t)))
 	for i, test := range []struct {
-		args string
-		next func() string
-		want string
+		args    string
+		session string
+		only    bool // the unnamed firewall
 	}{
-		{"hook", byDefault, `""`},
-		{"hook --config " + plain, byDefault, `""`},
-		{"--log-level warn hook", byDefault, `""`},
-		{"hook --session any", byDefault, `"any"`},
-		{"hook --config " + configured, byConfig, `""`},
-		{"hook --config=" + configured + " --session work", byConfig, `"work"`},
-		{"--config " + configured + " hook --session=work", byConfig, `"work"`},
+		{"hook", "", false},
+		{"hook --session any", "any", true},
+		{"hook --config " + configured, "", false},
+		{"--config " + configured + " hook --session=work", "work", false},
+		{"--log-level warn --config=missing hook", "", false},
 	} {
 		event := strings.Replace(promptEvent, "Pay Ann", fmt.Sprintf("Pay %d", i), 1)
 		if got := h.run(t, event, strings.Fields(test.args)...); got != (outcome{}) {
 			t.Errorf("%s: %+v", test.args, got)
 		}
-		if got, want := test.next(), fmt.Sprintf(`%s "abc" "Pay %d"`, test.want, i); got != want {
-			t.Errorf("%s: the firewall got %s, want %s", test.args, got, want)
+		want := fmt.Sprintf(`%q "abc" "Pay %d"`, test.session, i)
+		if got := unnamed(); got != want {
+			t.Errorf("%s: the unnamed firewall got %s, want %s", test.args, got, want)
 		}
+		if test.only {
+			continue
+		}
+		if got := named(); got != want {
+			t.Errorf("%s: the named firewall got %s, want %s", test.args, got, want)
+		}
+	}
+}
+
+// A firewall gets the prompts of its session wherever its own state is. Once, it says that there
+// were none when a rule asked for them.
+func TestHookMeets(t *testing.T) {
+	h, _ := newHookHome(t, "TEST_TOKEN=correct-horse-battery")
+	more := fmt.Sprintf("state: { path: %q }\nrules:\n  - { name: known, tools: [\"*\"], when: not trusted(args.to), then: deny }\n", t.TempDir())
+	config := rawConfig(t, h, strings.Replace(more, "args.to", `"Ann"`, 1))
+	c := h.start(t, "--config", config, "run", "--session", "work")
+	c.send(initialize)
+	c.wait(`"hello"`)
+	c.send(initialized)
+	call := func(id string) {
+		c.send(`{"jsonrpc":"2.0","id":"` + id + `","method":"tools/call","params":{"name":"get","arguments":{}}}`)
+	}
+	for _, id := range []string{"one", "two"} {
+		call(id)
+		if got := c.wait(`"` + id + `"`); !strings.Contains(got, `"deny"`) {
+			t.Errorf("before the prompt: %s", got)
+		}
+	}
+	if n := strings.Count(c.stderr.String(), "no prompt of the user has arrived"); n != 1 {
+		t.Errorf("that no prompt arrived is said %d times:\n%s", n, c.stderr)
+	}
+	if got := h.run(t, promptEvent, "hook", "--session", "work"); got != (outcome{}) {
+		t.Fatalf("%+v", got)
+	}
+	call("three")
+	if got := c.wait(`"three"`); strings.Contains(got, `"deny"`) {
+		t.Errorf("after the prompt: %s", got)
 	}
 }
 
@@ -174,7 +209,10 @@ func TestHookDelivers(t *testing.T) {
 // it may.
 func TestHookEarly(t *testing.T) {
 	h, _ := newHookHome(t, "GODEBUG=inittrace=1")
-	for _, args := range [][]string{{"hook"}, {"hook", "--session", "work"}, {"hook", "--config", h.write(t, "config.yaml", read(t, filepath.Join("..", "..", "mcpfirewall.yaml")))}} {
+	config := h.write(t, "config.yaml", read(t, filepath.Join("..", "..", "mcpfirewall.yaml")))
+	all := []string{"hook"}
+	(&app{}).command().PersistentFlags().VisitAll(func(f *pflag.Flag) { all = append([]string{"--" + f.Name, "x"}, all...) })
+	for _, args := range [][]string{{"hook"}, {"hook", "--session", "work"}, {"hook", "--config", config}, all} {
 		got := h.run(t, promptEvent, args...)
 		if !strings.Contains(got.stderr, "init os ") {
 			t.Fatalf("no trace of the initialisation: %s", got.stderr)
@@ -248,10 +286,12 @@ func BenchmarkHook(b *testing.B) {
 		name      string
 		firewalls int
 		event     string
+		args      []string
 	}{
-		{"alone", 0, promptEvent},
-		{"four", 4, promptEvent},
-		{"four/1MiB", 4, strings.Replace(promptEvent, "Pay", strings.Repeat("Pay ", 1<<18), 1)},
+		{"alone", 0, promptEvent, nil},
+		{"four", 4, promptEvent, nil},
+		{"four/config", 4, promptEvent, []string{"--config", filepath.Join("..", "..", "mcpfirewall.yaml")}},
+		{"four/1MiB", 4, strings.Replace(promptEvent, "Pay", strings.Repeat("Pay ", 1<<18), 1), nil},
 	} {
 		b.Run(bench.name, func(b *testing.B) {
 			state := shortDir(b)
@@ -261,7 +301,7 @@ func BenchmarkHook(b *testing.B) {
 			}
 			h := home{h.dir, append(h.env, "XDG_STATE_HOME="+state)}
 			for b.Loop() {
-				if got := h.run(b, bench.event, "hook"); got != (outcome{}) {
+				if got := h.run(b, bench.event, append(bench.args, "hook")...); got != (outcome{}) {
 					b.Fatal(got)
 				}
 				for _, next := range firewalls {

@@ -83,7 +83,7 @@ func (a *app) stdio(ctx context.Context, cfg *config.Config, session string) err
 	f.trimSoon()
 	s := f.Open(proxy.Peer{Transport: "stdio", Principal: proxy.LocalPrincipal(), Name: session})
 	defer s.Close()
-	prompts, err := hook.Listen(hook.Options{Dir: cfg.State.Path, Session: session, Log: f.log.Logger, Deliver: func(p hook.Prompt) error {
+	prompts, err := hook.Listen(hook.Options{Session: session, Log: f.log.Logger, Deliver: func(p hook.Prompt) error {
 		s.Heard(p.Text)
 		return nil
 	}})
@@ -150,7 +150,7 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, address string) err
 		Hosts: cfg.Listen.Hosts, Origins: cfg.Listen.Origins, MaxRequest: int(cfg.Listen.MaxRequest),
 		Grace: cfg.Listen.ShutdownGrace, Log: f.log.Logger,
 	})
-	prompts, err := hook.Listen(hook.Options{Dir: cfg.State.Path, Serve: true, Log: f.log.Logger, Deliver: func(p hook.Prompt) error {
+	prompts, err := hook.Listen(hook.Options{Serve: true, Log: f.log.Logger, Deliver: func(p hook.Prompt) error {
 		f.Heard(p.Session, p.Text)
 		return nil
 	}})

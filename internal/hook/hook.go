@@ -3,7 +3,7 @@
 // (package post); this is the side of the firewall process.
 //
 //	l, err := hook.Listen(hook.Options{
-//		Dir: cfg.State.Path, Session: name, Log: log,
+//		Session: name, Log: log,
 //		Deliver: func(p hook.Prompt) error { return session.Observe("user", p.Text) },
 //	})
 //	if err != nil {
@@ -39,7 +39,9 @@ type Prompt = post.Prompt
 
 // Options say which prompts a firewall takes.
 type Options struct {
-	// Dir is the state folder. The socket is in the folder "hook" below it.
+	// Dir is in place of the user's default state folder. The socket is in the folder "hook"
+	// below it. It does not depend on state.path: a hook that had to read the configuration
+	// would keep the client waiting, and one without it would miss the firewall.
 	Dir string
 
 	// Session is the name that --session gave, or "".
@@ -83,6 +85,13 @@ type Listener struct {
 
 // Listen begins to take prompts, and delivers those that wait for this firewall.
 func Listen(o Options) (*Listener, error) {
+	if o.Dir == "" {
+		dir, err := post.DefaultState()
+		if err != nil {
+			return nil, err
+		}
+		o.Dir = dir
+	}
 	folder, err := post.Folder(o.Dir)
 	if err != nil {
 		return nil, err

@@ -1,7 +1,6 @@
 package post
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -15,7 +14,7 @@ import (
 
 // Options say how `mcpfirewall hook` runs.
 type Options struct {
-	Dir     string // the state folder
+	Dir     string // in place of [DefaultState]
 	Session string // the name of the session, or ""
 	Verbose bool   // say on standard error what was done
 }
@@ -54,6 +53,13 @@ func Run(ctx context.Context, o Options, in io.Reader, errOut io.Writer) {
 		return
 	}
 	e.prompt.Session = o.Session
+	if o.Dir == "" {
+		var err error
+		if o.Dir, err = DefaultState(); err != nil {
+			say("%v", err)
+			return
+		}
+	}
 	ctx, cancel := context.WithTimeout(ctx, Patience)
 	defer cancel()
 	delivered, err := Send(ctx, o.Dir, e.prompt)
@@ -66,15 +72,10 @@ func Run(ctx context.Context, o Options, in io.Reader, errOut io.Writer) {
 // init is the whole command where its flags are as the settings of a client have them.
 // Everything else, such as --help, is for main.
 func init() {
-	o, config, ok := parseArgs(os.Args)
-	if !ok || isCharDevice(os.Stdin) {
-		return
+	if o, ok := parseArgs(os.Args); ok && !isCharDevice(os.Stdin) {
+		Run(context.Background(), o, os.Stdin, os.Stderr)
+		os.Exit(0)
 	}
-	if o.Dir, ok = stateDir(config); !ok {
-		return
-	}
-	Run(context.Background(), o, os.Stdin, os.Stderr)
-	os.Exit(0)
 }
 
 // isCharDevice reports whether a person may be typing.
@@ -83,77 +84,43 @@ func isCharDevice(f *os.File) bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
-// parseArgs understands `hook` with --session, --config and --verbose.
-func parseArgs(args []string) (o Options, config string, ok bool) {
-	if len(args) < 2 || args[1] != "hook" {
-		return o, "", false
-	}
-	for args = args[2:]; len(args) > 0; args = args[1:] {
-		if args[0] == "--verbose" {
+// parseArgs understands `hook` with --session and --verbose. The flags of all commands, before
+// it or behind, mean nothing to it: it reads no configuration, since firewalls and hooks meet
+// in one folder whatever that says, and logs nothing.
+func parseArgs(args []string) (o Options, ok bool) {
+	hook := false
+	for args = args[min(1, len(args)):]; len(args) > 0; args = args[1:] {
+		switch {
+		case args[0] == "hook" && !hook:
+			hook = true
+			continue
+		case args[0] == "--verbose" && hook:
 			o.Verbose = true
 			continue
 		}
 		name, value, given := strings.Cut(args[0], "=")
+		switch {
+		case name == "--config" || name == "--log-level" || name == "--log-file":
+		case name == "--session" && hook:
+		default:
+			return o, false
+		}
 		if !given {
 			if len(args) < 2 {
-				return o, "", false
+				return o, false
 			}
 			args = args[1:]
 			value = args[0]
 		}
-		switch name {
-		case "--session":
+		if name == "--session" {
 			o.Session = value
-		case "--config":
-			config = value
-		default:
-			return o, "", false
 		}
 	}
-	return o, config, true
+	return o, hook
 }
 
-// stateDir returns the state folder if it is the default one. Reading a configuration
-// takes packages that are not initialised yet, so that main does it: for a file in which
-// something could set state.path.
-func stateDir(config string) (dir string, ok bool) {
-	files := []string{config, os.Getenv("MCPFIREWALL_CONFIG"), "mcpfirewall.yaml"}
-	if user, err := os.UserConfigDir(); err == nil {
-		files = append(files, filepath.Join(user, "mcpfirewall", "mcpfirewall.yaml"))
-	}
-	for _, path := range files {
-		if path == "" {
-			continue
-		}
-		info, err := os.Stat(path)
-		if errors.Is(err, os.ErrNotExist) {
-			continue
-		}
-		if err != nil || !info.Mode().IsRegular() || info.Size() > 1<<20 {
-			return "", false
-		}
-		if b, err := os.ReadFile(path); err != nil || setsState(b) {
-			return "", false
-		}
-	}
-	dir, err := DefaultState()
-	return dir, err == nil
-}
-
-// setsState reports whether the configuration may say something about state: whether the
-// word is anywhere but in a comment of its own line. An escape may spell any word.
-func setsState(config []byte) bool {
-	for line := range bytes.Lines(config) {
-		line = bytes.TrimLeft(line, " \t")
-		if !bytes.HasPrefix(line, []byte("#")) && (bytes.Contains(line, []byte("state")) || bytes.Contains(line, []byte(`\`))) {
-			return true
-		}
-	}
-	return false
-}
-
-// DefaultState returns the folder that config.DefaultState returns, which is initialised
-// too late for [init].
+// DefaultState returns the folder in which firewalls and hooks of the user meet: the one that
+// config.DefaultState returns, which is initialised too late for [init].
 func DefaultState() (string, error) {
 	if dir := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(dir) {
 		return filepath.Join(dir, "mcpfirewall"), nil

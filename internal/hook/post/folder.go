@@ -28,8 +28,8 @@ const (
 // ids below 2^22 and two times.
 const maxName = 44
 
-// Folder returns the folder in which the hooks and the firewalls with the state folder dir
-// meet. It is made if it is not there. It is an error if anybody else can open it.
+// Folder returns the folder below dir in which hooks and firewalls meet. It is made if it is
+// not there. It is an error if anybody else can open it.
 //
 // It is below dir unless a socket's path there would be too long for the system; then it
 // is in /tmp under a name made of dir.

@@ -2,10 +2,10 @@
 // a prompt and posts the prompt to the firewall processes of that client. Package hook is
 // the other side.
 //
-//	delivered, err := post.Send(ctx, statePath, post.Prompt{Session: "work", Text: "Pay Ann 20 euros"})
+//	delivered, err := post.Send(ctx, dir, post.Prompt{Session: "work", Text: "Pay Ann 20 euros"})
 //
-// Firewalls and hooks meet in a folder below the state folder that only the user can
-// open. Each firewall has a socket there, whose name says which process it is and which
+// Firewalls and hooks meet in a folder below the user's default state folder that only the
+// user can open. Each firewall has a socket there, whose name says which process it is and which
 // process is its client. A prompt is also left there as a file for a short while, because
 // clients start their servers while the first prompt is already on its way: a firewall
 // that starts takes the prompts that were meant for it.
@@ -57,7 +57,7 @@ const (
 // ErrRefused is wrapped by the error of [Send] when a firewall did not believe it.
 var ErrRefused = errors.New("a firewall refused the prompt, because this process runs below a firewall or cannot be looked at")
 
-// Send gives a prompt to the firewalls with the state folder dir that it is meant for, and
+// Send gives a prompt to the firewalls that it is meant for and that meet hooks below dir, and
 // returns how many have recorded it. It is no error that there are none. Firewalls that
 // start within [Keep] get it too.
 //

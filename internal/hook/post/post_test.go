@@ -302,45 +302,35 @@ func TestFirewalls(t *testing.T) {
 
 func TestParseArgs(t *testing.T) {
 	tests := []struct {
-		args   string
-		want   Options
-		config string
-		ok     bool
+		args string
+		want Options
+		ok   bool
 	}{
-		{"hook", Options{}, "", true},
-		{"hook --session work", Options{Session: "work"}, "", true},
-		{"hook --session=work --verbose", Options{Session: "work", Verbose: true}, "", true},
-		{"hook --config=a=b --session --verbose", Options{Session: "--verbose"}, "a=b", true},
-		{"hook --session", Options{}, "", false},
-		{"hook --help", Options{}, "", false},
-		{"hook -h", Options{}, "", false},
-		{"hook x", Options{}, "", false},
-		{"hook --verbose=true", Options{}, "", false},
-		{"hook --sesion work", Options{}, "", false},
-		{"--config x hook", Options{}, "", false},
-		{"run --session work", Options{}, "", false},
-		{"", Options{}, "", false},
+		{"hook", Options{}, true},
+		{"hook --session work", Options{Session: "work"}, true},
+		{"hook --session=work --verbose", Options{Session: "work", Verbose: true}, true},
+		{"hook --config=a=b --session --verbose", Options{Session: "--verbose"}, true},
+		{"--config x hook", Options{}, true},
+		{"--config=x --log-level debug --log-file hook hook --session work", Options{Session: "work"}, true},
+		{"--config hook", Options{}, false},
+		{"--config x", Options{}, false},
+		{"--session work hook", Options{}, false},
+		{"hook hook", Options{}, false},
+		{"hook --session", Options{}, false},
+		{"hook --help", Options{}, false},
+		{"--help hook", Options{}, false},
+		{"hook -h", Options{}, false},
+		{"hook x", Options{}, false},
+		{"hook --verbose=true", Options{}, false},
+		{"hook --sesion work", Options{}, false},
+		{"run --session work", Options{}, false},
+		{"--config x run", Options{}, false},
+		{"", Options{}, false},
 	}
 	for _, test := range tests {
-		got, config, ok := parseArgs(append([]string{"mcpfirewall"}, strings.Fields(test.args)...))
-		if ok != test.ok || ok && (got != test.want || config != test.config) {
-			t.Errorf("%s: %+v, config %q, %v", test.args, got, config, ok)
-		}
-	}
-}
-
-func TestSetsState(t *testing.T) {
-	for text, want := range map[string]bool{
-		"version: 1\n": false,
-		"version: 1\n  # state: { path: /x }\n#state:\n": false,
-		"version: 1\nstate: { path: /x }\n":              true,
-		`{version: 1, "state": {path: /x}}`:              true,
-		"? state\n: path: /x\n":                          true,
-		"\"\\x73tate\": { path: /x }\n":                  true,
-		"tools: {} # state\n":                            true, // read properly then, which finds nothing
-	} {
-		if got := setsState([]byte(text)); got != want {
-			t.Errorf("%q: %v", text, got)
+		got, ok := parseArgs(append([]string{"mcpfirewall"}, strings.Fields(test.args)...))
+		if ok != test.ok || ok && got != test.want {
+			t.Errorf("%s: %+v, %v", test.args, got, ok)
 		}
 	}
 }
