@@ -107,6 +107,7 @@ func TestCheckAccepts(t *testing.T) {
 		`tool.name == "one" and tool.server startsWith "s"`, `"private" in session.labels and session.calls > 3`, `now() - session.started > duration("1h")`,
 		`tool.annotations.readOnlyHint`, `user.subject == "x" and "admins" in user.groups`, `client.name == "claude"`, `user.claims.role == "x"`,
 		`url(args.id).private or url(args.id).in("10.0.0.0/8")`, `email(args.id).domain in ["example.com"]`, `path(args.id).within("/srv")`, `all(emails(args.id), .domain == "x")`,
+		`any(leaves(args), .path matches "(?i)id$" and type(.value) == "string" and .value != "" and tainted(.value))`, `len(leaves(args.note)) == 0`,
 		`trusted(args.id) and not tainted(args.amount)`, `"user" in sources(args.id)`, `calls("mail.*", "1h") > 3`, `sql(args.id).kind != "select"`, `any(shell(args.id).commands, .name == "rm" or .dynamic)`,
 		`true`, `session.started.Hour() >= 8`, `not all(args.tags + (args.note != nil ? [args.note] : []), trusted(#))`,
 	} {
@@ -125,6 +126,7 @@ func TestCheckFinds(t *testing.T) {
 		{`args["amuont"] == 5`, `error 5: there is no argument "amuont" in s.one (did you mean "amount"?)`},
 		{`(args.amuont ?? 0) > 5`, `error 6: there is no argument "amuont" in s.one (did you mean "amount"?)`},
 		{`args.meta.ower == "x"`, `error 10: args.meta has no "ower" in s.one (did you mean "owner"?)`},
+		{`any(leaves(args), .val == 3)`, `error 19: # has no "val" in s.one`},
 		{`any(args.items, .prize > 3)`, `error 17: # has no "prize" in s.one (did you mean "price"?)`},
 		{`args.loose != nil and args.loose.b == "x"`, `warning 33: args.loose has no "b" that the schema declares, though it allows others (did you mean "a"?)`},
 

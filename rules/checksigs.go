@@ -87,9 +87,12 @@ var helperTypes = map[string]signature{
 	"trusted": {params: []kinds{anything | kindNil}, result: ofKinds(kindBool)},
 	"tainted": {params: []kinds{anything | kindNil}, result: ofKinds(kindBool)},
 	"sources": {params: []kinds{anything | kindNil}, result: stringList},
-	"calls":   {params: []kinds{kindString, kindString}, result: atLeastZero()},
-	"secret":  {params: []kinds{anything | kindNil}, result: ofKinds(kindBool)},
-	"pii":     {params: []kinds{anything | kindNil, kindString}, result: ofKinds(kindBool)},
+	"leaves": {params: []kinds{anything | kindNil}, result: listOf(record("leaf", map[string]*typ{
+		"path": ofKinds(kindString), "value": unknown(kindScalar),
+	}, nil))},
+	"calls":  {params: []kinds{kindString, kindString}, result: atLeastZero()},
+	"secret": {params: []kinds{anything | kindNil}, result: ofKinds(kindBool)},
+	"pii":    {params: []kinds{anything | kindNil, kindString}, result: ofKinds(kindBool)},
 }
 
 // The methods of times and durations.

@@ -254,6 +254,7 @@ var plainTypeNames = strings.NewReplacer(
 	"*inspect.URL", "url", "*inspect.IP", "ip", "*inspect.Email", "email", "[]inspect.Email", "emails", "*inspect.Path", "path", "*inspect.SQL", "sql",
 	"*inspect.Shell", "shell", "inspect.URL", "url", "inspect.IP", "ip", "inspect.Email", "email", "inspect.Path", "path", "inspect.SQLStatement", "statement",
 	"inspect.SQL", "sql", "inspect.ShellCommand", "command", "inspect.Shell", "shell", "rules.toolEnv", "tool", "rules.annotationsEnv", "tool.annotations", "rules.sessionEnv", "session",
+	"[]rules.leaf", "leaves", "rules.leaf", "leaf",
 	"map[string]interface {}", "object", "[]interface {}", "list", "interface {}", "any value",
 	"[]string", "list of strings", "[]int", "list of integers", "time.Time", "time", "time.Duration", "duration",
 )

@@ -38,6 +38,7 @@ var helpers = map[string]helper{
 	"trusted": {remembered(func(o provenance.Origin) any { return o.Trusted }), (func(any) bool)(nil), nil},
 	"tainted": {remembered(func(o provenance.Origin) any { return o.Tainted }), (func(any) bool)(nil), nil},
 	"sources": {remembered(func(o provenance.Origin) any { return anyList(o.Sources) }), (func(any) []string)(nil), nil},
+	"leaves":  {leaves, (func(any) []leaf)(nil), nil},
 	"calls":   {callsSince, (func(string, string) int)(nil), nil},
 	"secret":  {secret, (func(any) bool)(nil), nil},
 	"pii":     {pii, (func(any) bool)(nil), (func(any, string) bool)(nil)},
@@ -127,6 +128,65 @@ func emails(b *budget, args []any) (any, error) {
 		}
 	}
 	return all, nil
+}
+
+// A leaf is a value that is neither a list nor an object, and where it stands.
+type leaf struct {
+	Path  string `expr:"path"` // the names of the members that lead to it, with dots between
+	Value any    `expr:"value"`
+}
+
+// leafCost is charged for a leaf, besides what its path and value cost to read.
+const leafCost = 32
+
+// leaves lists the leaves of a value, those of an object in the order of its names. What is
+// null is no leaf.
+func leaves(b *budget, args []any) (any, error) {
+	all := []any{}
+	var visit func(path string, v any, depth int) error
+	visit = func(path string, v any, depth int) error {
+		if depth > maxDepth {
+			return failf("a value is nested too deeply for leaves()")
+		}
+		if err := b.charge(1); err != nil {
+			return err
+		}
+		if n, ok := length(v); ok {
+			for i := range n {
+				if err := visit(path, element(v, i), depth+1); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+		if object, ok := v.(map[string]any); ok {
+			if err := b.list(len(object)); err != nil {
+				return err
+			}
+			for _, name := range sortedNames(object) {
+				inner := name
+				if depth > 0 && path != "" {
+					if err := b.grow(len(path) + len(name) + 1); err != nil {
+						return err
+					}
+					inner = path + "." + name
+				}
+				if err := visit(inner, object[name], depth+1); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+		if v == nil {
+			return nil
+		}
+		if err := b.grow(leafCost); err != nil {
+			return err
+		}
+		all = append(all, map[string]any{"path": path, "value": v})
+		return nil
+	}
+	return all, visit("", args[0], 0)
 }
 
 // exposed turns a struct of package inspect into what rules work on.
