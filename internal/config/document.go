@@ -13,12 +13,15 @@ import (
 // knows where in the file each value stands.
 type Document struct{ cfg *Config }
 
+// maxDocument bounds a file that is no configuration, in bytes: one of tests holds results.
+const maxDocument = 8 << 20
+
 // Decode reads a file, whose path is name, into the struct that into points to. Its fields
 // have the tags of [Config]. The error is of type [Problems].
 func Decode(name string, data []byte, into any) (*Document, error) {
 	src := newSource(name, strings.TrimPrefix(string(data), "\ufeff"))
-	if len(data) > maxFile {
-		return nil, Problems{src.problemAt(0, fmt.Sprintf("the file is larger than %d bytes", maxFile), "")}
+	if len(data) > maxDocument {
+		return nil, Problems{src.problemAt(0, fmt.Sprintf("the file is larger than %d bytes", maxDocument), "")}
 	}
 	if p, ok := src.checkText(); !ok {
 		return nil, Problems{p}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -73,12 +72,7 @@ func (p *Policy) Replay(ctx context.Context, log io.Reader, lists map[string]str
 		}
 		r.lists[server] = l
 	}
-	dir, err := os.MkdirTemp("", "mcpfirewall-replay-")
-	if err != nil {
-		return nil, fmt.Errorf("making a place to count in: %w", err)
-	}
-	defer os.RemoveAll(dir)
-	store := sqlite.New(sqlite.Options{Dir: dir})
+	store := sqlite.New(sqlite.Options{Volatile: true})
 	defer store.Close()
 	r.store = store
 	if err := r.read(log); err != nil {

@@ -3,8 +3,6 @@ package trial
 import (
 	"context"
 	"fmt"
-	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"time"
@@ -64,24 +62,19 @@ var firstMoment = time.Date(2026, time.January, 5, 9, 0, 0, 0, time.UTC)
 // Run runs the tests against a policy. The error is [config.Problems] where a test names
 // what does not exist.
 func (s *Suite) Run(ctx context.Context, p *Policy, o Options) (*Report, error) {
-	lists := s.lists
-	if s.file.Schemas == "none" && len(lists) == 0 {
-		lists = nil
+	tools := &toolbox{policy: p, lists: s.lists, known: map[string]*tool{}}
+	if s.file.Schemas == "none" && len(s.lists) == 0 {
+		tools.lists = nil
 	}
-	if problems := s.unknown(p, lists); len(problems) > 0 {
+	if problems := s.unknown(tools); len(problems) > 0 {
 		return nil, problems
 	}
-	dir, err := os.MkdirTemp("", "mcpfirewall-test-")
-	if err != nil {
-		return nil, fmt.Errorf("making a place to count in: %w", err)
-	}
-	defer os.RemoveAll(dir)
 	report := &Report{Path: s.Path}
 	for i := range s.Tests {
 		if o.Run != nil && !o.Run.MatchString(s.Tests[i].Name) {
 			continue
 		}
-		tested, err := s.runTest(ctx, p, i, lists, filepath.Join(dir, fmt.Sprint(i)), o.Cover)
+		tested, err := s.runTest(ctx, tools, i, o.Cover)
 		if err != nil {
 			return nil, err
 		}
@@ -90,10 +83,31 @@ func (s *Suite) Run(ctx context.Context, p *Policy, o Options) (*Report, error) 
 	return report, nil
 }
 
-func (s *Suite) runTest(ctx context.Context, p *Policy, i int, lists map[string]*toolList, dir string, cover *Coverage) (TestReport, error) {
-	r := &runner{suite: s, policy: p, lists: lists, cover: cover, test: &s.Tests[i], at: fmt.Sprintf("tests[%d]", i), sessions: map[[2]string]*session{}}
+// A toolbox looks tools up once for all tests of a file: what is compiled for one stays.
+type toolbox struct {
+	policy *Policy
+	lists  map[string]*toolList
+	known  map[string]*tool
+}
+
+// tool returns the tool that a step calls by SERVER.TOOL.
+func (b *toolbox) tool(call string) (*tool, error) {
+	if t := b.known[call]; t != nil {
+		return t, nil
+	}
+	server, name, _ := strings.Cut(call, ".")
+	t, err := b.policy.tool(server, name, b.lists)
+	if err == nil {
+		b.known[call] = t
+	}
+	return t, err
+}
+
+func (s *Suite) runTest(ctx context.Context, tools *toolbox, i int, cover *Coverage) (TestReport, error) {
+	p := tools.policy
+	r := &runner{suite: s, policy: p, tools: tools, cover: cover, test: &s.Tests[i], at: fmt.Sprintf("tests[%d]", i), sessions: map[[2]string]*session{}}
 	if p.rules.Limited() {
-		store := sqlite.New(sqlite.Options{Dir: dir})
+		store := sqlite.New(sqlite.Options{Volatile: true})
 		defer store.Close()
 		r.store = store
 	}
@@ -106,14 +120,13 @@ func (s *Suite) runTest(ctx context.Context, p *Policy, i int, lists map[string]
 func (s *Suite) line(at string) int { return s.doc.Problem(at, 0, "", "").Line }
 
 // unknown reports the calls of tools that do not exist.
-func (s *Suite) unknown(p *Policy, lists map[string]*toolList) (problems config.Problems) {
+func (s *Suite) unknown(tools *toolbox) (problems config.Problems) {
 	for i, t := range s.Tests {
 		for j, step := range t.Steps {
 			if step.Call == "" {
 				continue
 			}
-			server, name, _ := strings.Cut(step.Call, ".")
-			if _, err := p.tool(server, name, lists); err != nil {
+			if _, err := tools.tool(step.Call); err != nil {
 				suggestion := ""
 				if u, ok := err.(*unknownTool); ok {
 					suggestion = u.suggestion
@@ -129,7 +142,7 @@ func (s *Suite) unknown(p *Policy, lists map[string]*toolList) (problems config.
 type runner struct {
 	suite    *Suite
 	policy   *Policy
-	lists    map[string]*toolList
+	tools    *toolbox
 	store    state.Store // nil if nothing is counted
 	cover    *Coverage
 	test     *Test
@@ -188,8 +201,7 @@ func (r *runner) fail(at, key string, f Failure) {
 }
 
 func (r *runner) call(ctx context.Context, step *Step, at string, s *session, user rules.User) error {
-	server, name, _ := strings.Cut(step.Call, ".")
-	t, err := r.policy.tool(server, name, r.lists)
+	t, err := r.tools.tool(step.Call)
 	if err != nil {
 		return err
 	}

@@ -35,8 +35,14 @@ CREATE TABLE used (
 CREATE TABLE held (seq INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, made INTEGER NOT NULL, taken BLOB NOT NULL) STRICT;
 `
 
+// inMemory is what SQLite calls a database without a file.
+const inMemory = ":memory:"
+
 // open opens the file, and makes it when there is none.
 func (s *Store) open() (*database, error) {
+	if s.o.Volatile {
+		return s.openVolatile()
+	}
 	if s.file == nil {
 		if err := s.prepare(); err != nil {
 			return nil, err
@@ -56,11 +62,27 @@ func (s *Store) open() (*database, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := db.prepare(s.o.maxPages); err != nil {
+	if err := db.prepare("wal", s.o.maxPages); err != nil {
 		db.close()
 		return nil, err
 	}
 	s.file = info
+	return db, nil
+}
+
+func (s *Store) openVolatile() (*database, error) {
+	db, err := connect(inMemory)
+	if err != nil {
+		return nil, err
+	}
+	err = db.create()
+	if err == nil {
+		err = db.prepare("memory", s.o.maxPages)
+	}
+	if err != nil {
+		db.close()
+		return nil, err
+	}
 	return db, nil
 }
 
@@ -108,6 +130,10 @@ func create(path string) error {
 		return err
 	}
 	defer db.close()
+	return db.create()
+}
+
+func (db *database) create() error {
 	salt := make([]byte, 32)
 	rand.Read(salt)
 	for _, text := range []string{
@@ -121,22 +147,25 @@ func create(path string) error {
 	if _, err := db.conn.ExecContext(context.Background(), "INSERT INTO salt VALUES (?)", salt); err != nil {
 		return err
 	}
-	_, err = db.conn.ExecContext(context.Background(), "COMMIT")
+	_, err := db.conn.ExecContext(context.Background(), "COMMIT")
 	return err
 }
 
-// connect opens the one connection to a file that exists.
+// connect opens the one connection to a file that exists, or to none.
 func connect(path string) (*database, error) {
-	abs, err := filepath.Abs(path)
-	if err != nil {
-		return nil, err
+	name := path
+	if path != inMemory {
+		abs, err := filepath.Abs(path)
+		if err != nil {
+			return nil, err
+		}
+		slashed := filepath.ToSlash(abs)
+		if !strings.HasPrefix(slashed, "/") { // C:/...
+			slashed = "/" + slashed
+		}
+		name = (&url.URL{Scheme: "file", Path: slashed, RawQuery: "mode=rw"}).String()
 	}
-	slashed := filepath.ToSlash(abs)
-	if !strings.HasPrefix(slashed, "/") { // C:/...
-		slashed = "/" + slashed
-	}
-	name := url.URL{Scheme: "file", Path: slashed, RawQuery: "mode=rw"}
-	pool, err := sql.Open("sqlite", name.String())
+	pool, err := sql.Open("sqlite", name)
 	if err != nil {
 		return nil, err
 	}
@@ -164,7 +193,7 @@ PRAGMA trusted_schema = OFF;
 PRAGMA cell_size_check = ON;
 `
 
-func (db *database) prepare(maxPages int) error {
+func (db *database) prepare(journal string, maxPages int) error {
 	var app, user int
 	var mode string
 	for _, q := range []struct {
@@ -180,8 +209,8 @@ func (db *database) prepare(maxPages int) error {
 		return errors.New("it is empty, or not a state file of the firewall; restore it, or move it away, with what lies beside it, to count from zero")
 	case user != version:
 		return fmt.Errorf("it has version %d, and this firewall knows version %d; use the firewall that wrote it, or move it away to count from zero", user, version)
-	case mode != "wal":
-		return fmt.Errorf("its journal mode is %q, not wal; it was changed by another program", mode)
+	case mode != journal:
+		return fmt.Errorf("its journal mode is %q, not %s; it was changed by another program", mode, journal)
 	}
 	if _, err := db.conn.ExecContext(context.Background(), settings+fmt.Sprintf("PRAGMA max_page_count = %d;PRAGMA synchronous = NORMAL;", maxPages)); err != nil {
 		return err

@@ -54,6 +54,7 @@ const (
 // Options say where the state is.
 type Options struct {
 	Dir      string        // the folder; made when missing, for the user alone
+	Volatile bool          // nothing is written: the state ends with the store, and Dir is not used
 	LockWait time.Duration // 0 means DefaultLockWait
 
 	maxPages, maxEvents int // smaller in tests
@@ -84,7 +85,11 @@ func New(o Options) *Store {
 	if o.maxEvents == 0 {
 		o.maxEvents = maxEvents
 	}
-	return &Store{path: filepath.Join(o.Dir, FileName), o: o, turn: make(chan struct{}, 1)}
+	path := filepath.Join(o.Dir, FileName)
+	if o.Volatile {
+		path = inMemory
+	}
+	return &Store{path: path, o: o, turn: make(chan struct{}, 1)}
 }
 
 // Close closes the file. A call that is under way ends first.
@@ -146,8 +151,10 @@ func (s *Store) attempt(durable bool, do func(*database) (bool, error)) (err err
 		}
 	}
 	// A file that was removed or put in place of the one in use would count anew.
-	if info, err := os.Lstat(s.path); err != nil || !os.SameFile(info, s.file) {
-		return errReplaced
+	if !s.o.Volatile {
+		if info, err := os.Lstat(s.path); err != nil || !os.SameFile(info, s.file) {
+			return errReplaced
+		}
 	}
 	db := s.db
 	if err := db.begin(durable); err != nil {

@@ -397,3 +397,20 @@ func TestNothingInClear(t *testing.T) {
 		}
 	}
 }
+
+// A volatile store counts like any other, and leaves nothing.
+func TestVolatile(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	a, b := newStore(t, Options{Volatile: true}), newStore(t, Options{Volatile: true})
+	granted(t, a, start, "1", daily(60*one, 100*one))
+	refused(t, a, start, "2", daily(60*one, 100*one))
+	granted(t, b, start, "2", daily(60*one, 100*one))
+	if err := a.Release(ctx, "1"); err != nil {
+		t.Fatal(err)
+	}
+	granted(t, a, start, "2", daily(60*one, 100*one))
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("it left %v, %v", left, err)
+	}
+}
