@@ -59,7 +59,12 @@ func (s Step) Decides() Action {
 // Explain says what every pattern, rule and limit makes of a call. The first step is the
 // pattern that decides, or the default. Rules and limits on a capability that the patterns
 // deny are not among the steps, since nobody asks them.
-func (e *Entry) Explain(c Call, who Owner) []Step {
+func (e *Entry) Explain(c Call, who Owner) []Step { return e.steps(c, who, true) }
+
+// Steps are those of [Entry.Explain] without what they read, which takes a compilation for each.
+func (e *Entry) Steps(c Call, who Owner) []Step { return e.steps(c, who, false) }
+
+func (e *Entry) steps(c Call, who Owner, read bool) []Step {
 	steps := e.patterns()
 	if e.base.Action == Deny {
 		return steps
@@ -67,7 +72,7 @@ func (e *Entry) Explain(c Call, who Owner) []Step {
 	run := newEvaluation(e, c)
 	defer run.release()
 	for _, r := range e.rules {
-		steps = append(steps, run.explainRule(r, StepRule))
+		steps = append(steps, run.explainRule(r, StepRule, read))
 	}
 	for _, l := range e.limits {
 		_, counts, err := l.chargeFor(run, who)
@@ -76,7 +81,7 @@ func (e *Entry) Explain(c Call, who Owner) []Step {
 			err.Rule = l.name
 			s.Failed = err
 		}
-		x := explainer{run: run, on: onCall}
+		x := explainer{run: run, on: onCall, namesOnly: !read}
 		if l.when != nil {
 			x.text(l.when.text)
 		}
@@ -93,7 +98,12 @@ func (e *Entry) Explain(c Call, who Owner) []Step {
 }
 
 // ExplainResult says what every rule on results makes of one.
-func (e *Entry) ExplainResult(c Call, result []byte) []Step {
+func (e *Entry) ExplainResult(c Call, result []byte) []Step { return e.resultSteps(c, result, true) }
+
+// ResultSteps are those of [Entry.ExplainResult] without what they read.
+func (e *Entry) ResultSteps(c Call, result []byte) []Step { return e.resultSteps(c, result, false) }
+
+func (e *Entry) resultSteps(c Call, result []byte, read bool) []Step {
 	var steps []Step
 	run := newEvaluation(e, c)
 	defer run.release()
@@ -105,7 +115,7 @@ func (e *Entry) ExplainResult(c Call, result []byte) []Step {
 				Failed: &RunError{Rule: r.name, Reason: "the result cannot be read"}})
 			continue
 		}
-		steps = append(steps, run.explainRule(r, StepResult))
+		steps = append(steps, run.explainRule(r, StepResult, read))
 	}
 	return steps
 }
@@ -134,14 +144,14 @@ func (r *rule) text() string {
 	return r.when.text
 }
 
-func (v *evaluation) explainRule(r *rule, kind string) Step {
+func (v *evaluation) explainRule(r *rule, kind string, read bool) Step {
 	s := Step{Kind: kind, Name: r.name, Text: r.text(), Action: r.decision.Action}
 	holds, err := v.judge(r)
 	s.Holds = holds
 	if err != nil {
 		s.Failed = err
 	}
-	x := explainer{run: v, on: r.on}
+	x := explainer{run: v, on: r.on, namesOnly: !read}
 	x.text(s.Text)
 	s.Reads, s.Names = x.reads, x.sortedNames()
 	return s
@@ -154,6 +164,8 @@ type explainer struct {
 	on    phase
 	reads []Reading
 	names map[string]bool
+
+	namesOnly bool
 }
 
 // Bounds of an explanation.
@@ -181,7 +193,7 @@ func parseRead(text string) (*parser.Tree, error) {
 
 // read adds the value of an expression.
 func (x *explainer) read(text string) {
-	if len(x.reads) >= maxReadings || slices.ContainsFunc(x.reads, func(r Reading) bool { return r.Expr == text }) {
+	if x.namesOnly || len(x.reads) >= maxReadings || slices.ContainsFunc(x.reads, func(r Reading) bool { return r.Expr == text }) {
 		return
 	}
 	compiled, problem := compileOperandOn(x.on, text, "")
@@ -203,6 +215,9 @@ func (x *explainer) read(text string) {
 // node adds the value of a part. One that depends on an element of a loop or on a variable
 // does not compile alone, and is left out; so is one that reads otherwise than it prints.
 func (x *explainer) node(n ast.Node) {
+	if x.namesOnly {
+		return
+	}
 	text := n.String()
 	if tree, err := parseRead(text); err == nil && ast.Dump(tree.Node) == ast.Dump(n) {
 		x.read(text)

@@ -21,7 +21,11 @@ var spaces = strings.NewReplacer("\r", "", "\n", " ", "\t", " ")
 // maxShown bounds, in bytes, what is shown of a value.
 const maxShown = 200
 
-// explanation says in lines what spoke of a call.
+// maxAside bounds, in bytes, what is shown of the parts of a rule that does not hold.
+const maxAside = 60
+
+// explanation says in lines what spoke of a call. Of a rule that does not hold, only what is
+// short is shown: a preset that did not speak is not what is looked for.
 func explanation(steps []rules.Step, standings []rules.Standing) (lines []string) {
 	for _, s := range steps {
 		head := ""
@@ -34,12 +38,16 @@ func explanation(steps []rules.Step, standings []rules.Standing) (lines []string
 			head = fmt.Sprintf("%s %q: %s", s.Kind, s.Name, ruleSays(s))
 		}
 		lines = append(lines, head)
-		if s.Text != "" && s.Kind != rules.StepPattern && s.Kind != rules.StepLimit {
+		silent := s.Kind != rules.StepLimit && !s.Holds && s.Failed == nil
+		if !silent && s.Text != "" && s.Kind != rules.StepPattern && s.Kind != rules.StepLimit {
 			lines = append(lines, "  when "+oneLine(s.Text))
 		}
 		for _, r := range s.Reads {
 			if r.Error != "" && s.Failed == nil {
 				continue // a part that the rule did not come to
+			}
+			if silent && len(r.Expr) > maxAside {
+				continue
 			}
 			lines = append(lines, "    "+oneLine(r.Expr)+" = "+r.Short(maxShown))
 		}
@@ -171,6 +179,9 @@ func (p *Policy) Explain(ctx context.Context, q Question) (*Explanation, error) 
 		s.labels[label] = true
 	}
 	v := p.judge(ctx, q.Store, t, q.Args, s, rules.User{}, "", q.Now)
+	if v.Invalid == "" {
+		v.Steps = t.entry.Explain(v.call, s.owner())
+	}
 	e := &Explanation{Tool: q.Tool, Action: v.Action.String(), Rule: v.Rule, Message: v.Message, lines: explanation(v.Steps, v.Standings), Steps: []Spoke{}, Notes: []string{}}
 	if t.narrowing != nil && v.Invalid == "" && t.hidden == "" {
 		e.Sent = rules.Reading{Value: t.server + "." + t.narrowing.Broad + " " + string(v.Sent)}.Short(maxShown)

@@ -236,7 +236,7 @@ func (r *replayer) judge(t *tool, s *session, rec *record, u unknowns, now time.
 	}
 	if v.Invalid != "" { // what is left are the rules that do not read the arguments
 		v.Invalid, v.call.Args = "", nil
-		v.Steps = t.entry.Explain(v.call, s.owner())
+		v.Steps = t.entry.Steps(v.call, s.owner())
 		d := t.entry.Decide(v.call)
 		v.Action, v.Rule = d.Action, d.Rule
 	}

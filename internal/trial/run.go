@@ -210,23 +210,30 @@ func (r *runner) call(ctx context.Context, step *Step, at string, s *session, us
 	}
 	v := r.policy.judge(ctx, r.store, t, step.Args, s, user, r.test.Client, r.now)
 	r.cover.call(t, &v)
-	why := explanation(v.Steps, v.Standings)
+	why := func() []string {
+		if v.Invalid != "" {
+			return nil
+		}
+		return explanation(t.entry.Explain(v.call, s.owner()), v.Standings)
+	}
 	if step.Hidden {
 		if t.hidden == "" {
-			r.fail(at, "hidden", Failure{What: step.Call, Expected: "hidden", Got: "offered to the agent", Rule: t.entry.Base().Rule, Why: why})
+			r.fail(at, "hidden", Failure{What: step.Call, Expected: "hidden", Got: "offered to the agent", Rule: t.entry.Base().Rule, Why: why()})
 		}
 		return nil
 	}
 	expected, _ := rules.ParseAction(step.Expect)
-	failure := Failure{What: step.Call, Expected: describe(expected, step.Rule), Got: describe(v.Action, v.Rule), Rule: v.Rule, Message: v.Message, Why: why}
+	failure := Failure{What: step.Call, Expected: describe(expected, step.Rule), Got: describe(v.Action, v.Rule), Rule: v.Rule, Message: v.Message}
 	switch {
 	case v.Invalid != "" && step.Rule != schemaRule:
 		// Else a test of a denial would pass for the slip of a pen.
 		failure.Got += ": the arguments do not fit the tool (a test that means this says `rule: schema`)"
 		r.fail(at, "expect", failure)
 	case v.Action != expected:
+		failure.Why = why()
 		r.fail(at, "expect", failure)
 	case step.Rule != "" && step.Rule != v.Rule:
+		failure.Why = why()
 		r.fail(at, "rule", failure)
 	}
 	approved := v.Action == rules.Ask && step.Approved
@@ -268,11 +275,10 @@ func (r *runner) result(step *Step, at string, s *session, t *tool, v *Verdict) 
 		}
 	}
 	v.call.Session = r.policy.call(s, nil, rules.User{}, "", r.now).Session
-	steps := t.entry.ExplainResult(v.call, raw)
-	r.cover.steps(steps, nil)
+	r.cover.steps(t.entry.ResultSteps(v.call, raw), nil)
 	d := t.entry.DecideResult(v.call, raw)
 	if d.Action != expected {
-		failure.Got, failure.Rule, failure.Message, failure.Why = describe(d.Action, d.Rule), d.Rule, d.Message, explanation(steps, nil)
+		failure.Got, failure.Rule, failure.Message, failure.Why = describe(d.Action, d.Rule), d.Rule, d.Message, explanation(t.entry.ExplainResult(v.call, raw), nil)
 		r.fail(at, key, failure)
 	}
 	if d.Action == rules.Allow || d.Action == rules.Ask && step.Approved {

@@ -353,3 +353,28 @@ func FuzzLoad(f *testing.F) {
 		}
 	})
 }
+
+// TestExplainSilent holds that a rule that does not hold takes a line, and not its whole text.
+func TestExplainSilent(t *testing.T) {
+	p := openPolicy(t, strings.Replace(policyText, "use: [ssrf]", "use: [ssrf, destinations, trifecta]", 1))
+	e, err := p.Explain(context.Background(), Question{Tool: "a.send", Args: []byte(`{"to":"ann@example.com","n":20}`), Prompts: []string{"write to ann@example.com"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	e.Print(&b)
+	got := b.String()
+	for _, want := range []string{"rule \"large\": ask\n  when (args.n ?? 0) > 10\n", "rule \"known\": does not hold\n    ", "args.to = \"ann@example.com\"", "rule \"destinations: not where only a stranger says\": does not hold\n"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("there is no %q in\n%s", want, got)
+		}
+	}
+	if strings.Contains(got, "matches") || strings.Contains(got, "when not trusted") {
+		t.Errorf("what does not hold is shown whole:\n%s", got)
+	}
+	for _, s := range e.Steps {
+		if s.Name == "destinations: not where only a stranger says" && !strings.Contains(s.Text, "leaves(") {
+			t.Errorf("as JSON, it is not whole: %+v", s)
+		}
+	}
+}

@@ -177,7 +177,7 @@ type Verdict struct {
 
 	Sent      []byte           // the arguments that the server would get
 	Invalid   string           // why the arguments do not fit the tool's schema, "" if they do
-	Steps     []rules.Step     // everything that spoke of the call
+	Steps     []rules.Step     // everything that spoke of the call, without what it read
 	Standings []rules.Standing // how the limits stand that count it
 
 	call    rules.Call
@@ -199,7 +199,7 @@ func (p *Policy) judge(ctx context.Context, store state.Store, t *tool, args []b
 	}
 	v.call = p.call(s, v.Sent, user, client, now)
 	if t.hidden != "" {
-		v.Steps = t.entry.Explain(v.call, s.owner())
+		v.Steps = t.entry.Steps(v.call, s.owner())
 		return refuse(t.hidden, "The tool is not offered to the agent.")
 	}
 	if err := p.arguments(t, &v); err != nil {
@@ -207,7 +207,7 @@ func (p *Policy) judge(ctx context.Context, store state.Store, t *tool, args []b
 		return refuse(schemaRule, err.Error())
 	}
 	v.call.Args = v.Sent
-	v.Steps = t.entry.Explain(v.call, s.owner())
+	v.Steps = t.entry.Steps(v.call, s.owner())
 	d := t.entry.Decide(v.call)
 	if d.Action != rules.Deny {
 		charges, taken := t.entry.Charges(v.call, s.owner())
