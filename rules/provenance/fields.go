@@ -173,6 +173,18 @@ func (s scope) parts(k kind) bool {
 	return s.set && (s.kind < k || slices.ContainsFunc(s.fields, func(f fieldPath) bool { return f.kind < k }))
 }
 
+// readDump returns what a text is that is a list or mapping as Python prints it or in YAML, or
+// nil.
+func readDump(text []byte) *yaml.Node {
+	if root := readPython(text); root != nil {
+		return root
+	}
+	if quotesLikePython(text) {
+		return nil
+	}
+	return readYAML(text)
+}
+
 // readYAML returns what a text is that is a YAML list or mapping, or nil. Whatever could be
 // read in two ways, such as a name twice, is none.
 func readYAML(text []byte) *yaml.Node {

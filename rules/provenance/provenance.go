@@ -134,8 +134,8 @@ type Observation struct {
 // Field is the trust of a part of a result. Of several fields that hold a value the
 // one with the longest path counts, and of equally long ones the least trusting.
 // Fields apply to JSON, as structured content or as a whole text. They apply also to a
-// whole text that is YAML, or looks like it, as Python's print of a dict does; a
-// server that does not quote what it puts in such a text lets strangers write fields.
+// whole text that is YAML, or a list or dict as Python prints it; a server that does not
+// quote what it puts in such a text lets strangers write fields.
 // Any other text with fields has the least trust among them.
 //
 // Trust in a result or field whose values can be told apart, as in JSON or YAML, is trust

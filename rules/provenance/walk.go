@@ -31,7 +31,7 @@ func (m *Memory) document(r *reader, text []byte, s scope) {
 func (m *Memory) dump(r *reader, text, trimmed []byte, s scope) {
 	var root *yaml.Node
 	if !r.sent && (s.kind == trusted || s.parts(s.least(r).kind)) {
-		root = readYAML(trimmed)
+		root = readDump(trimmed)
 	}
 	if root != nil && !sentence(root) || list(trimmed) {
 		s = s.values()
