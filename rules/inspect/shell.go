@@ -28,7 +28,8 @@ type Shell struct {
 	// which the command that those run follows as one of its own.
 	Commands []ShellCommand `expr:"commands"`
 	// Names are the last path elements of the commands' names, in lower case (file
-	// systems may fold it), sorted.
+	// systems may fold it), and the whole of those with a slash as well: /tmp/ls is
+	// no ls, but what forbids ls forbids it. They are sorted.
 	Names []string `expr:"names"`
 	// Writes and Reads are what output goes to and input comes from by
 	// redirection. A target that is not known beforehand is as in the text.
@@ -238,8 +239,11 @@ func (r *shellReader) visit(node syntax.Node) bool {
 	case *syntax.TestClause:
 		r.bashOnly = true
 		r.out.Dynamic = r.out.Dynamic || testsArithmetic(n.X)
-	case *syntax.TimeClause, *syntax.CoprocClause:
+	case *syntax.TimeClause:
 		r.bashOnly = true
+	case *syntax.CoprocClause:
+		r.bashOnly = true
+		r.out.Dynamic = true // it sets a variable by a name that may be a command's
 	case *syntax.FuncDecl:
 		r.bashOnly = r.bashOnly || n.RsrvWord
 	case *syntax.BinaryCmd:
@@ -251,7 +255,11 @@ func (r *shellReader) visit(node syntax.Node) bool {
 		r.arithmetic(n.Cond)
 		r.arithmetic(n.Post)
 	case *syntax.WordIter:
-		r.assigned(n.Name.Value)
+		// Without words, the values are the arguments of the text.
+		r.assigned(n.Name.Value, shellWord{known: len(n.Items) > 0})
+		for _, item := range n.Items {
+			r.assigned(n.Name.Value, r.word(item))
+		}
 	case *syntax.Assign:
 		r.arithmetic(n.Index)
 	case *syntax.ArrayElem:
@@ -283,7 +291,7 @@ func (r *shellReader) param(n *syntax.ParamExp) {
 			r.out.Dynamic = true
 		case syntax.AssignUnset, syntax.AssignUnsetOrNull:
 			if n.Param != nil {
-				r.assigned(n.Param.Value)
+				r.assigned(n.Param.Value, r.word(n.Exp.Word))
 			}
 		}
 	}
@@ -380,7 +388,7 @@ func (r *shellReader) callExpr(n *syntax.CallExpr) {
 	for _, a := range n.Assigns {
 		assigns = append(assigns, r.text(a))
 		if a.Name != nil {
-			r.assigned(a.Name.Value)
+			r.assigned(a.Name.Value, r.word(a.Value))
 		}
 	}
 	if len(n.Args) == 0 {
@@ -403,11 +411,11 @@ func (r *shellReader) declClause(n *syntax.DeclClause) {
 	for _, a := range n.Args {
 		word := shellWord{known: true}
 		if a.Name != nil {
-			r.assigned(a.Name.Value)
 			word.text = a.Name.Value
 		}
 		if a.Index != nil || a.Array != nil || a.Append {
 			word = shellWord{text: r.text(a)}
+			r.out.Dynamic = true
 		} else {
 			if !a.Naked {
 				word.text += "="
@@ -434,6 +442,9 @@ func (r *shellReader) command(words []shellWord, assigns []string, more bool) {
 	if name.known {
 		c.Name = name.text
 		r.out.Names = append(r.out.Names, strings.ToLower(path.Base(name.text)))
+		if strings.Contains(name.text, "/") {
+			r.out.Names = append(r.out.Names, name.text)
+		}
 	} else {
 		c.Dynamic = true
 		r.out.Dynamic = true
@@ -464,18 +475,34 @@ func (r *shellReader) text(n syntax.Node) string {
 	return r.src[from:to]
 }
 
-// assigned notes a variable that is set here.
-func (r *shellReader) assigned(name string) {
-	if changesMeaning(name) {
+// assigned notes a variable that is set here: one by which other words change
+// their meaning, an integer, whose value bash evaluates as arithmetic, or a
+// value that would run code wherever it is evaluated so.
+func (r *shellReader) assigned(name string, value shellWord) {
+	switch {
+	case changesMeaning(name),
+		integers[name] && (!value.known || strings.Trim(value.text, "0123456789") != ""),
+		value.known && subscriptCode(value.text):
 		r.out.Dynamic = true
 	}
+}
+
+// integers are bash's own variables whose values are arithmetic, and others that
+// may be in a later version.
+var integers = words(`OPTIND OPTERR HISTCMD RANDOM SRANDOM SECONDS LINENO BASHPID EUID UID PPID
+	EPOCHSECONDS EPOCHREALTIME BASH_MONOSECONDS BASH_SUBSHELL COMP_CWORD COMP_POINT COMP_KEY COMP_TYPE`)
+
+// subscriptCode says whether a text has a subscript with a substitution in it.
+func subscriptCode(s string) bool {
+	_, subscript, ok := strings.Cut(s, "[")
+	return ok && (strings.Contains(subscript, "$(") || strings.Contains(subscript, "${") || strings.Contains(subscript, "`"))
 }
 
 // changesMeaning says whether a variable changes which commands other words run.
 func changesMeaning(name string) bool {
 	switch name {
 	case "PATH", "IFS", "ENV", "BASH_ENV", "SHELLOPTS", "BASHOPTS", "PS0", "PS1", "PS2", "PS4", "PROMPT_COMMAND",
-		"CDPATH", "BASH_ALIASES", "BASH_CMDS", "EXECIGNORE", "GLOBIGNORE", "FPATH", "SHELL":
+		"CDPATH", "HOME", "INPUTRC", "POSIXLY_CORRECT", "BASH_ALIASES", "BASH_CMDS", "EXECIGNORE", "GLOBIGNORE", "FPATH", "SHELL":
 		return true
 	}
 	return hasPrefix(name, "LD_", "DYLD_", "BASH_FUNC_")

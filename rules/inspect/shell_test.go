@@ -14,7 +14,7 @@ func TestParseShell(t *testing.T) {
 		simple, dynamic      bool
 	}{
 		{shell: "ls -la /tmp", names: "ls", simple: true},
-		{shell: "/bin/RM x", names: "rm", simple: true},
+		{shell: "/bin/RM x", names: "/bin/RM rm", simple: true},
 		{shell: `c""at 'a b' "x"\ y`, names: "cat", simple: true},
 		{shell: `\c\a\t x`, names: "cat", simple: true},
 		{shell: "r\\\nm x", names: "rm", simple: true},

@@ -12,6 +12,7 @@ import (
 type shellWord struct {
 	text  string
 	known bool
+	many  bool // it may turn out to be several words, or none
 }
 
 // word gives what w is without its quotes. It refuses quotes and expansions that
@@ -21,7 +22,7 @@ func (r *shellReader) word(w *syntax.Word) shellWord {
 		return shellWord{known: true}
 	}
 	var b strings.Builder
-	known := true
+	known, many := true, false
 	var bare strings.Builder // what is not in quotes, other parts as one sign
 	for i, part := range w.Parts {
 		switch p := part.(type) {
@@ -48,11 +49,13 @@ func (r *shellReader) word(w *syntax.Word) shellWord {
 					b.WriteString(unescaped(lit.Value, "$`\"\\\n"))
 				} else {
 					known = false
+					many = many || severalQuoted(inner)
 				}
 			}
 		default:
 			bare.WriteByte('x')
 			known = false
+			many = many || !number(part)
 		}
 	}
 	plain := bare.String()
@@ -66,11 +69,29 @@ func (r *shellReader) word(w *syntax.Word) shellWord {
 	}
 	if strings.ContainsAny(plain, "*?[") && plain != "[" && plain != "[[" || strings.Contains(plain, "=~") || strings.Contains(plain, ":~") {
 		known = false
+		many = true
 	}
 	if !known {
-		return shellWord{text: r.text(w)}
+		return shellWord{text: r.text(w), many: many}
 	}
 	return shellWord{text: b.String(), known: true}
+}
+
+// number says whether an expansion is a number, as $? is, and so one word.
+func number(part syntax.WordPart) bool {
+	switch p := part.(type) {
+	case *syntax.ArithmExp:
+		return true
+	case *syntax.ParamExp:
+		return p.Param != nil && p.Exp == nil && p.Repl == nil && p.Slice == nil && strings.Contains("#?$!", p.Param.Value)
+	}
+	return false
+}
+
+// severalQuoted says whether an expansion may be several words even in quotes.
+func severalQuoted(part syntax.WordPart) bool {
+	p, ok := part.(*syntax.ParamExp)
+	return ok && (p.Index != nil || p.Names != 0 || p.Param != nil && p.Param.Value == "@")
 }
 
 // unquoted gives a part of a word that is not in quotes: what it says, and the

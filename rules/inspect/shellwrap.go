@@ -1,6 +1,7 @@
 package inspect
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 
@@ -20,7 +21,7 @@ type wrapper struct {
 // the whole dynamic, since it could take a value or run something itself.
 var wrappers = map[string]wrapper{
 	"env":        {flags: "i0v", values: "uC", long: []string{"--ignore-environment", "--unset=", "--chdir=", "--null", "--debug"}, assigns: true},
-	"sudo":       {flags: "nEHSbkAPB", values: "ughpCDRTrt", long: []string{"--non-interactive", "--preserve-env", "--preserve-env=", "--user=", "--group=", "--set-home"}, assigns: true},
+	"sudo":       {flags: "nEHSbkPB", values: "ughpCDTrt", long: []string{"--non-interactive", "--preserve-env", "--preserve-env=", "--user=", "--group=", "--set-home"}, assigns: true},
 	"doas":       {flags: "n", values: "u"},
 	"nice":       {flags: "0123456789", values: "n", long: []string{"--adjustment="}},
 	"ionice":     {flags: "t", values: "cn", long: []string{"--class=", "--classdata=", "--ignore"}},
@@ -41,7 +42,7 @@ var wrappers = map[string]wrapper{
 
 // opaque are commands that run others in ways that are not read here, or give
 // names another meaning.
-var opaque = words(`alias source . enable hash trap complete bind shopt fc
+var opaque = words(`alias source . enable hash trap complete compgen bind shopt fc coproc
 	zsh ksh mksh fish csh tcsh pwsh powershell cmd
 	watch parallel script flock strace ltrace unshare nsenter systemd-run su runuser chroot fakeroot screen tmux
 	start-stop-daemon setpriv prlimit taskset numactl cgexec firejail bwrap proot faketime expect unbuffer at batch
@@ -50,7 +51,7 @@ var opaque = words(`alias source . enable hash trap complete bind shopt fc
 
 // setters are commands that set the variables that their arguments name, and
 // evaluate the subscripts in those names.
-var setters = words(`read printf mapfile readarray getopts unset let declare typeset local export readonly wait test [`)
+var setters = words(`read printf mapfile readarray getopts unset let declare typeset local export readonly wait`)
 
 // runs notes the commands that a command of a base name runs.
 func (r *shellReader) runs(name string, args []shellWord, more bool) {
@@ -59,6 +60,12 @@ func (r *shellReader) runs(name string, args []shellWord, more bool) {
 		r.out.Dynamic = true
 	case setters[name]:
 		r.sets(name, args)
+	case name == "test" || name == "[":
+		r.test(name, args)
+	case name == "set":
+		r.set(args)
+	case name == "jobs":
+		r.out.Dynamic = r.out.Dynamic || slices.ContainsFunc(args, func(w shellWord) bool { return !w.known || hasOption(w, "x") })
 	case name == "eval":
 		r.eval(args, more)
 	case name == "sh" || name == "bash" || name == "dash" || name == "ash" || name == "rbash":
@@ -77,30 +84,134 @@ func (r *shellReader) runs(name string, args []shellWord, more bool) {
 }
 
 // sets notes arguments that may name a variable by which other names change
-// their meaning, or have a subscript, which is evaluated.
+// their meaning, have a subscript, which is evaluated, or a value that is.
 func (r *shellReader) sets(name string, args []shellWord) {
+	valued := "" // which options are plain, where values that are not known are, too
 	switch name {
-	case "test", "[":
-		for _, w := range args {
-			evaluated := strings.Contains(w.text, "[") && strings.ContainsAny(w.text, "$`")
-			if w.text == "-v" || w.text == "-R" || w.known && evaluated {
-				r.out.Dynamic = true
-			}
+	case "printf":
+		if len(args) == 0 || args[0].known && !strings.HasPrefix(args[0].text, "-v") && !printsCount.MatchString(args[0].text) {
+			return
 		}
-		return
-	case "printf", "wait":
-		if len(args) == 0 || args[0].known && !hasPrefix(args[0].text, "-v", "-p", "-n") ||
-			name == "wait" && !strings.HasPrefix(args[0].text, "-") {
+	case "wait":
+		if len(args) == 0 || args[0].known && !strings.HasPrefix(args[0].text, "-") {
+			return
+		}
+	case "mapfile", "readarray":
+		if slices.ContainsFunc(args, func(w shellWord) bool { return hasOption(w, "C") }) {
+			r.out.Dynamic = true // a callback
+			return
+		}
+	case "export", "readonly":
+		valued = "fnprx-"
+	case "declare", "typeset", "local":
+		valued = "fFgprx-"
+		// An array, which anything may have made of the variable, takes a value in
+		// parentheses as code.
+		if slices.ContainsFunc(args, func(w shellWord) bool { return !w.known }) {
+			r.out.Dynamic = true
 			return
 		}
 	}
 	for _, w := range args {
-		variable, _, assigned := strings.Cut(w.text, "=")
-		if changesMeaning(variable) || strings.ContainsAny(variable, "[`") || !w.known && !assigned {
+		variable, value, assigned := strings.Cut(strings.TrimPrefix(w.text, `"`), "=")
+		variable = strings.TrimSuffix(variable, "+")
+		switch {
+		case valued != "" && hasPrefix(w.text, "-", "+"):
+			if !w.known || strings.Trim(w.text[1:], valued) != "" {
+				r.out.Dynamic = true // it makes an integer, a reference, an array
+			}
+		case !assigned && !w.known, valued != "" && !isShellName(variable):
 			r.out.Dynamic = true
+		case assigned:
+			r.assigned(variable, shellWord{text: value, known: w.known})
+			if w.known && (strings.HasPrefix(value, "(") || strings.Contains(value, "$(") || strings.Contains(value, "`")) {
+				r.out.Dynamic = true
+			}
+		default:
+			if changesMeaning(variable) || integers[variable] || strings.ContainsAny(variable, "[`") {
+				r.out.Dynamic = true
+			}
 		}
 	}
 }
+
+// printsCount matches a format of printf that sets the variable in an argument.
+var printsCount = regexp.MustCompile(`%[^%a-zA-Z]*[hjlLqtz]*n`)
+
+// hasOption says whether a word may be options with that letter among them.
+func hasOption(w shellWord, letter string) bool {
+	return strings.HasPrefix(w.text, "-") && strings.Contains(w.text, letter)
+}
+
+// isShellName says whether s may be the name of a variable.
+func isShellName(s string) bool {
+	return s != "" && (s[0] < '0' || s[0] > '9') && !strings.ContainsFunc(s, func(c rune) bool {
+		return c != '_' && (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z')
+	})
+}
+
+// test notes operators that evaluate a variable's subscript, and words that may
+// turn out to be one.
+func (r *shellReader) test(name string, args []shellWord) {
+	unknown := false
+	for _, w := range args {
+		switch {
+		case !w.known:
+			unknown = true
+			r.out.Dynamic = r.out.Dynamic || w.many
+		case w.text == "-v" || w.text == "-R" || strings.Contains(w.text, "[") && strings.ContainsAny(w.text, "$`"):
+			r.out.Dynamic = true
+		}
+	}
+	if !unknown {
+		return
+	}
+	if n := len(args); name == "[" && args[n-1].known {
+		args = args[:n-1]
+	}
+	if len(args) > 0 && args[0].known && args[0].text == "!" {
+		args = args[1:]
+	}
+	if n := len(args); n > 3 || n == 3 && !args[1].known || n == 2 && !args[0].known {
+		r.out.Dynamic = true
+	}
+}
+
+// set notes options other than those that leave the meaning of words as it is.
+func (r *shellReader) set(args []shellWord) {
+	for len(args) > 0 {
+		option := args[0]
+		if option.known && !hasPrefix(option.text, "-", "+") || option.text == "--" || option.text == "-" {
+			return
+		}
+		if !option.known || strings.Trim(option.text[1:], "abBCeEfhHmnoPTuvx") != "" {
+			r.out.Dynamic = true
+			return
+		}
+		var ok bool
+		if args, ok = namedOptions(option.text, args[1:]); !ok {
+			r.out.Dynamic = true
+			return
+		}
+	}
+}
+
+// namedOptions takes off the names that follow options with an o among them; ok is false
+// where one changes what words mean, such as keyword, or is not known.
+func namedOptions(option string, args []shellWord) (rest []shellWord, ok bool) {
+	for range strings.Count(option, "o") {
+		if len(args) == 0 {
+			return args, true
+		}
+		if !args[0].known || !plainOptions[args[0].text] {
+			return args, false
+		}
+		args = args[1:]
+	}
+	return args, true
+}
+
+var plainOptions = words(`allexport errexit errtrace functrace nounset pipefail xtrace verbose noexec noglob noclobber physical`)
 
 // eval reads its arguments as code.
 func (r *shellReader) eval(args []shellWord, more bool) {
@@ -131,15 +242,15 @@ func (r *shellReader) shell(name string, args []shellWord) {
 		}
 		switch {
 		case slices.Contains([]string{"--norc", "--noprofile", "--login", "--posix", "--verbose", "--restricted"}, option):
-		case strings.HasPrefix(option, "--") || strings.Trim(option[1:], "ceuxlvnfhmoOp") != "":
+		case strings.HasPrefix(option, "--") || strings.Trim(option[1:], "ceuxlvnfhmop") != "":
 			r.out.Dynamic = true
 			return
 		default:
 			code = code || option[0] == '-' && strings.Contains(option, "c")
-			for range strings.Count(strings.ToLower(option), "o") {
-				if len(args) > 0 {
-					args = args[1:]
-				}
+			var ok bool
+			if args, ok = namedOptions(option, args); !ok {
+				r.out.Dynamic = true
+				return
 			}
 		}
 	}
@@ -165,8 +276,8 @@ func (r *shellReader) wrapped(w wrapper, args []shellWord, more bool) {
 		return
 	}
 	for w.assigns && len(args) > 0 && args[0].known && strings.Contains(args[0].text, "=") {
-		variable, _, _ := strings.Cut(args[0].text, "=")
-		r.assigned(variable)
+		variable, value, _ := strings.Cut(args[0].text, "=")
+		r.assigned(variable, shellWord{text: value, known: true})
 		args = args[1:]
 	}
 	switch {
