@@ -11,6 +11,7 @@ import (
 	"github.com/mcpfirewall/mcpfirewall/internal/jsonrpc"
 	"github.com/mcpfirewall/mcpfirewall/internal/policy"
 	"github.com/mcpfirewall/mcpfirewall/internal/visible"
+	"github.com/mcpfirewall/mcpfirewall/proxy/upstream"
 	"github.com/mcpfirewall/mcpfirewall/rules"
 )
 
@@ -287,63 +288,6 @@ func (k *call) decide() (a answer, waited bool) {
 	return k.reserve(charges), false
 }
 
-// limits returns what the limits take for a call that the rules let pass or ask about, and
-// what they say of it as they stand. Nothing is taken before a person has answered.
-func (k *call) limits(what rules.Call, d rules.Decision) (rules.Charges, rules.Decision) {
-	s := k.x.s
-	if d.Action == rules.Deny || k.c.kind != rules.Tool || k.chain.counted() {
-		return rules.Charges{}, rules.Decision{Action: rules.Allow} // one unit covers the whole chain
-	}
-	who := rules.Owner{Principal: s.peer.Principal}
-	if !s.single {
-		who.Session = s.id
-	}
-	charges, standing := k.c.entry.Charges(what, who)
-	if standing.Action == rules.Allow && (k.chain == nil || !k.chain.Approved) {
-		standing = charges.Check(k.x.ctx, s.relay.store, time.Now())
-	}
-	return charges, standing
-}
-
-// reserve takes what the limits count for the call, right before it is sent.
-func (k *call) reserve(charges rules.Charges) answer {
-	if charges.Empty() {
-		return answer{}
-	}
-	k.reserved = k.limitID()
-	d := charges.Reserve(k.x.ctx, k.x.s.relay.store, time.Now(), k.reserved, k.chain != nil && k.chain.Approved)
-	if d.Action == rules.Allow {
-		return answer{}
-	}
-	k.reserved = "" // nothing was taken
-	if d.Failed != nil {
-		k.x.s.relay.log.Error().Str("limit", d.Rule).Err(d.Failed).Msg("a limit could not be counted: the call is denied")
-	}
-	return k.refuse(d.Action, d.Rule, d.Message)
-}
-
-// limitID names what limits reserve for the call and all its round trips.
-func (k *call) limitID() string {
-	if k.chain != nil && k.chain.Limit != "" {
-		return k.chain.Limit
-	}
-	if k.limit == "" {
-		k.limit = newID()
-	}
-	return k.limit
-}
-
-// giveBack returns what limits have reserved for a call of which nothing was sent.
-func (k *call) giveBack() {
-	if k.reserved == "" || k.sending {
-		return
-	}
-	if err := k.x.s.relay.store.Release(context.WithoutCancel(k.x.ctx), k.reserved); err != nil {
-		k.x.s.relay.log.Warn().Err(err).Msg("what limits reserved for a call that was not made could not be given back")
-	}
-	k.reserved = ""
-}
-
 // intend writes the record of intent.
 func (k *call) intend() error {
 	rec := k.newRecord("intent")
@@ -458,6 +402,10 @@ func (k *call) leave() bool {
 func (k *call) answered(m *jsonrpc.Message, err error, round int) (a answer, again bool) {
 	switch {
 	case err != nil:
+		if round == 0 && errors.Is(err, upstream.ErrNotSent) {
+			k.sending = false
+			k.giveBack()
+		}
 		return k.outcome(k.unanswered(err), 0, err), false
 	case m.Kind == jsonrpc.Failure:
 		return k.outcome(k.failed(m), len(m.Raw), nil), false
@@ -511,6 +459,9 @@ func (k *call) await(up *upcall) (m *jsonrpc.Message, stopped answer, err error)
 			select {
 			case m := <-up.reply:
 				return m, answer{}, nil
+			case err := <-up.failed: // it was not sent: the end was only noticed then
+				l.forget(up)
+				return nil, answer{}, err
 			default:
 			}
 			return nil, answer{}, l.unanswered(l.reason())

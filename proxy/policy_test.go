@@ -2,7 +2,11 @@ package proxy
 
 import (
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -151,6 +155,50 @@ func TestLimits(t *testing.T) {
 	mustContain(t, got, "input_required", "1 call per 1h")
 	yes := `,"inputResponses":{"` + approvalKey + `":{"action":"accept"}},"requestState":"` + stateOf(t, got) + `"`
 	mustContain(t, modern.modern("tools/call", `"name":"read","arguments":{}`+yes), "alice")
+}
+
+// TestLimitsOfCallsThatWereNotSent holds that what no server got takes nothing.
+func TestLimitsOfCallsThatWereNotSent(t *testing.T) {
+	var fail atomic.Bool
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		body, _ := io.ReadAll(req.Body)
+		m, err := jsonrpc.Parse(body, jsonrpc.Limits{})
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		result := `"content":[{"type":"text","text":"done"}]`
+		switch m.Method {
+		case "server/discover":
+			result = `"supportedVersions":["2026-07-28"],"capabilities":{"tools":{}},"ttlMs":0,"cacheScope":"public"`
+		case "tools/list":
+			result = `"tools":[{"name":"pay","inputSchema":{"type":"object","properties":{"n":{"type":"integer"}}}}],"ttlMs":0,"cacheScope":"public"`
+		case "tools/call":
+			if fail.Load() {
+				if c, _, err := http.NewResponseController(w).Hijack(); err == nil {
+					c.Close()
+				}
+				return
+			}
+		}
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprintf(w, `{"jsonrpc":"2.0","id":%s,"result":{"resultType":"complete",%s}}`, m.At(m.ID), result)
+	}))
+	defer server.Close()
+	r := testRelay(t, func(cfg *config.Config) {
+		cfg.Servers = append(cfg.Servers, config.Server{Name: "bank", URL: server.URL, Timeout: deadline, MaxMessage: jsonrpc.DefaultMaxBytes})
+		cfg.Limits = []config.Limit{{Name: "money", Tools: []string{"bank.pay"}, Sum: "args.n", Max: "100", Per: config.Period{Window: time.Hour}, Then: "deny"}}
+	})
+	c := newClient(t, r).legacy(`{}`)
+	mustContain(t, c.callTool("pay", `{"n":10}`), "done")
+	fail.Store(true) // it got the call, and may have made it
+	mustContain(t, c.callTool("pay", `{"n":40}`), `"isError":true`)
+	server.CloseClientConnections()
+	server.Listener.Close()
+	for range 5 {
+		mustContain(t, c.callTool("pay", `{"n":50}`), `"isError":true`)
+	}
+	mustContain(t, c.callTool("pay", `{"n":51}`), `"rule":"money"`, "50 is left")
 }
 
 // TestLimitsWithoutAStore holds that what cannot be counted does not pass, and all else does.

@@ -50,7 +50,7 @@ func (t *streamable) Negotiated(version string, legacy bool) {
 // Send posts a message and reads the answer to its end.
 func (t *streamable) Send(ctx context.Context, m Outgoing) error {
 	if !t.enter() {
-		return t.ending()
+		return unsent{t.ending()}
 	}
 	defer t.leave()
 	bound, cancel := t.bind(ctx)
@@ -65,9 +65,9 @@ func (t *streamable) Send(ctx context.Context, m Outgoing) error {
 	req := t.request(bound, http.MethodPost, t.url, m.Raw, m.Header)
 	req.Header["Accept"] = []string{acceptedTypes}
 	session := t.address(req, !begins)
-	res, err := t.do(req)
+	res, err := t.post(ctx, req)
 	if err != nil {
-		return t.failed(ctx, "sending to the server", err)
+		return err
 	}
 	switch {
 	case res.StatusCode >= 400:

@@ -137,6 +137,30 @@ func TestHTTPCompression(t *testing.T) {
 	}
 }
 
+// Only where there was no connection is a message certainly not sent.
+func TestHTTPNotSent(t *testing.T) {
+	closed := httptest.NewServer(nil)
+	closed.Close()
+	broken := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		c, _, err := http.NewResponseController(w).Hijack()
+		if err == nil {
+			c.Close()
+		}
+	})
+	untrusted := httptest.NewTLSServer(nil)
+	untrusted.Config.ErrorLog = log.New(io.Discard, "", 0)
+	defer untrusted.Close()
+	for _, test := range []struct {
+		name, url string
+		unsent    bool
+	}{{"closed port", closed.URL, true}, {"certificate of nobody", untrusted.URL, true}, {"connection that breaks", broken, false}} {
+		c := mustOpen(t, webOptions(newRecorder(), test.url))
+		if err := c.Send(context.Background(), request(1, "{}")); err == nil || errors.Is(err, ErrNotSent) != test.unsent {
+			t.Errorf("%s: %v", test.name, err)
+		}
+	}
+}
+
 func TestHTTPRedirectIsRefused(t *testing.T) {
 	var reached bool
 	elsewhere := serve(t, func(w http.ResponseWriter, req *http.Request) { reached = true })

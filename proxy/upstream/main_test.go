@@ -39,11 +39,16 @@ var roles map[string]func(arg string)
 
 func init() {
 	roles = map[string]func(arg string){
-		"echo":     func(string) { echo() },
-		"print":    func(arg string) { os.Stdout.WriteString(mustUnquote(arg)) },
-		"large":    large,
-		"flood":    flood,
-		"deaf":     func(string) { os.Stdout.WriteString(`{"jsonrpc":"2.0","method":"up"}` + "\n"); select {} },
+		"echo":  func(string) { echo() },
+		"print": func(arg string) { os.Stdout.WriteString(mustUnquote(arg)) },
+		"large": large,
+		"flood": flood,
+		"deaf":  func(string) { os.Stdout.WriteString(`{"jsonrpc":"2.0","method":"up"}` + "\n"); select {} },
+		"closed": func(string) {
+			os.Stdin.Close()
+			os.Stdout.WriteString(`{"jsonrpc":"2.0","method":"up"}` + "\n")
+			select {}
+		},
 		"die":      die,
 		"mute":     func(string) { os.Stdout.Close(); select {} },
 		"chatty":   chatty,

@@ -125,15 +125,15 @@ func (t *oldSSE) read(r *eventReader, res *http.Response) {
 // Send posts a message; the answer comes over the stream.
 func (t *oldSSE) Send(ctx context.Context, m Outgoing) error {
 	if !t.enter() {
-		return t.ending()
+		return unsent{t.ending()}
 	}
 	defer t.leave()
 	bound, cancel := t.bind(ctx)
 	defer cancel()
 	req := t.request(bound, http.MethodPost, t.endpoint, m.Raw, m.Header)
-	res, err := t.do(req)
+	res, err := t.post(ctx, req)
 	if err != nil {
-		return t.failed(ctx, "sending to the server", err)
+		return err
 	}
 	switch {
 	case res.StatusCode >= 400:

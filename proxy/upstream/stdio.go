@@ -207,7 +207,7 @@ func (t *stdio) Send(ctx context.Context, m Outgoing) error {
 		return errors.New("a message with a line end cannot be sent as a line")
 	}
 	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("writing to the server: %w", err)
+		return unsent{fmt.Errorf("writing to the server: %w", err)}
 	}
 	select {
 	case t.writing <- struct{}{}:
@@ -215,9 +215,9 @@ func (t *stdio) Send(ctx context.Context, m Outgoing) error {
 		select {
 		case t.writing <- struct{}{}:
 		case <-ctx.Done():
-			return fmt.Errorf("waiting to write to the server, which does not read: %w", ctx.Err())
+			return unsent{fmt.Errorf("waiting to write to the server, which does not read: %w", ctx.Err())}
 		case <-t.process.Done():
-			return ErrClosed
+			return unsent{ErrClosed}
 		}
 	}
 	n, err := t.in.writeLine(ctx, m.Raw, t.fail)
@@ -227,11 +227,17 @@ func (t *stdio) Send(ctx context.Context, m Outgoing) error {
 		return nil
 	case ctx.Err() == nil:
 		// The pipe is closed at either side. Closed tells why.
-		return ErrClosed
-	case n > 0:
-		t.fail(errNotReading)
+		err = ErrClosed
+	default:
+		if n > 0 {
+			t.fail(errNotReading)
+		}
+		err = fmt.Errorf("writing to the server, which does not read: %w", ctx.Err())
 	}
-	return fmt.Errorf("writing to the server, which does not read: %w", ctx.Err())
+	if n == 0 {
+		return unsent{err}
+	}
+	return err
 }
 
 // Negotiated is of no interest over stdio.

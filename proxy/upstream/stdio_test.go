@@ -38,6 +38,22 @@ func TestStdioRoundTrip(t *testing.T) {
 	}
 }
 
+// A message of which nothing was written says so.
+func TestStdioNotSent(t *testing.T) {
+	r := newRecorder()
+	c := mustOpen(t, childOptions(r, "closed"))
+	r.awaitMessages(t, 1)
+	if err := c.Send(context.Background(), request(1, "{}")); !errors.Is(err, ErrNotSent) || !errors.Is(err, ErrClosed) {
+		t.Errorf("Send to a pipe that nobody reads: %v", err)
+	}
+	c = mustOpen(t, childOptions(newRecorder(), "deaf"))
+	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+	defer cancel()
+	if err := c.Send(ctx, request(1, `"`+strings.Repeat("x", 1<<20)+`"`)); err == nil || errors.Is(err, ErrNotSent) {
+		t.Errorf("Send of a message that was cut in two: %v", err)
+	}
+}
+
 func TestStdioSendRefusesLineEnds(t *testing.T) {
 	c := mustOpen(t, childOptions(newRecorder(), "echo"))
 	if err := c.Send(context.Background(), Outgoing{Raw: []byte("{}\n{}")}); err == nil {

@@ -93,6 +93,15 @@ type Transport interface {
 // ErrClosed is what Send returns once the connection has ended.
 var ErrClosed = errors.New("the connection to the server has ended")
 
+// ErrNotSent is among the errors of Send where nothing of the message was sent: it could
+// not connect, or the server was gone before the first byte.
+var ErrNotSent = errors.New("nothing was sent")
+
+// unsent is an error of Send that is [ErrNotSent] as well, which its text needs not say.
+type unsent struct{ error }
+
+func (e unsent) Unwrap() []error { return []error{e.error, ErrNotSent} }
+
 // StatusError is an HTTP response that is an error and no JSON-RPC message.
 type StatusError struct {
 	Code int    // HTTP status

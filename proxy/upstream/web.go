@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"strconv"
 	"strings"
@@ -183,6 +184,20 @@ func (w *web) request(ctx context.Context, method string, u *url.URL, body []byt
 		r.Body, _ = r.GetBody()
 	}
 	return r.WithContext(ctx)
+}
+
+// post sends a message. Its error is [ErrNotSent] if there was no connection to write to.
+func (w *web) post(ctx context.Context, req *http.Request) (*http.Response, error) {
+	connected := atomic.Bool{} // a dial that is given up may go on beside
+	trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected.Store(true) }}
+	res, err := w.do(req.WithContext(httptrace.WithClientTrace(req.Context(), trace)))
+	if err == nil {
+		return res, nil
+	}
+	if err = w.failed(ctx, "sending to the server", err); !connected.Load() {
+		err = unsent{err}
+	}
+	return nil, err
 }
 
 // failed returns the error for a request or stream that broke with err. ctx is that of
