@@ -11,13 +11,34 @@ import (
 	"github.com/mcpfirewall/mcpfirewall/internal/jsonrpc"
 )
 
+// A room is how many values, and bytes of texts and names, may still be decoded. A value
+// takes many times the memory of the three bytes that it may stand in.
+type room struct{ values, bytes int }
+
+// fullRoom is what the arguments of one call may take.
+var fullRoom = room{values: maxElements, bytes: maxDecoded}
+
+var errTooLarge = failf("the arguments are too large for a rule to look at")
+
+func (r *room) take(bytes int) error {
+	r.values--
+	r.bytes -= bytes
+	if r.values < 0 || r.bytes < 0 {
+		return errTooLarge
+	}
+	return nil
+}
+
 // decodeArgs reads a call's arguments strictly: one JSON object, no duplicate
 // names, valid UTF-8. Nil stands for an empty object.
-func decodeArgs(raw []byte) (map[string]any, error) {
+func decodeArgs(raw []byte, left *room) (map[string]any, error) {
 	if raw == nil {
 		return map[string]any{}, nil
 	}
-	v, err := decodeJSON(raw)
+	v, err := decodeJSON(raw, left)
+	if err == errTooLarge {
+		return nil, err
+	}
 	if err != nil {
 		return nil, failf("the arguments are not valid JSON, or nested too deeply")
 	}
@@ -30,9 +51,9 @@ func decodeArgs(raw []byte) (map[string]any, error) {
 
 // decodeJSON reads one JSON value. Numbers become int or float64 where these
 // hold exactly what is written, and inexact where they do not.
-func decodeJSON(raw []byte) (any, error) {
+func decodeJSON(raw []byte, left *room) (any, error) {
 	d := jsontext.NewDecoder(bytes.NewBuffer(raw)) // which is read in place, and not written to
-	v, err := decodeValue(d, 0, decodeNumber)
+	v, err := decodeValue(d, 0, decodeNumber, left)
 	if err != nil {
 		return nil, err
 	}
@@ -42,35 +63,38 @@ func decodeJSON(raw []byte) (any, error) {
 	return v, nil
 }
 
-// decodeChecked reads one JSON value that package jsonrpc has checked.
-func decodeChecked(raw []byte) any {
+// decodeChecked reads one JSON value that package jsonrpc has checked, so that the only
+// error is that there is no room for it.
+func decodeChecked(raw []byte, left *room) (any, error) {
 	switch raw[0] {
 	case 'n':
-		return nil
+		return nil, nil
 	case 't', 'f':
-		return raw[0] == 't'
+		return raw[0] == 't', nil
 	case '"':
-		return jsonrpc.String(raw)
-	case '{', '[':
-		v, err := decodeJSON(raw)
-		if err != nil {
-			return inexact{} // it cannot be; if it is, every use of it fails
+		if err := left.take(len(raw)); err != nil {
+			return nil, err
 		}
-		return v
+		return jsonrpc.String(raw), nil
+	case '{', '[':
+		return decodeJSON(raw, left)
 	}
 	if i, ok := jsonrpc.Int(raw); ok {
-		return int(i)
+		return int(i), nil
 	}
-	return decodeNumber(string(raw))
+	return decodeNumber(string(raw)), nil
 }
 
 // decodeValue reads the next value; number says what a number becomes.
-func decodeValue(d *jsontext.Decoder, depth int, number func(text string) any) (any, error) {
+func decodeValue(d *jsontext.Decoder, depth int, number func(text string) any, left *room) (any, error) {
 	if depth > maxJSON {
 		return nil, failf("JSON is nested too deeply")
 	}
 	token, err := d.ReadToken()
 	if err != nil {
+		return nil, err
+	}
+	if err := left.take(0); err != nil {
 		return nil, err
 	}
 	switch token.Kind() {
@@ -79,13 +103,14 @@ func decodeValue(d *jsontext.Decoder, depth int, number func(text string) any) (
 	case 't', 'f':
 		return token.Bool(), nil
 	case '"':
-		return token.String(), nil
+		text := token.String()
+		return text, left.take(len(text))
 	case '0':
 		return number(token.String()), nil
 	case '[':
 		list := []any{}
 		for d.PeekKind() != ']' {
-			v, err := decodeValue(d, depth+1, number)
+			v, err := decodeValue(d, depth+1, number, left)
 			if err != nil {
 				return nil, err
 			}
@@ -101,7 +126,10 @@ func decodeValue(d *jsontext.Decoder, depth int, number func(text string) any) (
 			return nil, err
 		}
 		key := name.String() // before the next read, which overwrites it
-		v, err := decodeValue(d, depth+1, number)
+		if err := left.take(len(key)); err != nil {
+			return nil, err
+		}
+		v, err := decodeValue(d, depth+1, number, left)
 		if err != nil {
 			return nil, err
 		}

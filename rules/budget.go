@@ -11,7 +11,9 @@ import (
 const (
 	maxSteps    = 4 << 20
 	maxBytes    = 16 << 20  // of strings and lists built by functions of this package
-	maxElements = 256 << 10 // of lists and objects built by expr's machine
+	maxElements = 256 << 10 // of lists and objects built by expr's machine, or decoded from arguments
+	maxDecoded  = 32 << 20  // of texts and names in arguments
+	maxValues   = 1 << 20   // of a result
 	maxDepth    = 256       // of nested values that are compared or printed
 	maxJSON     = 128       // of nested arguments
 )

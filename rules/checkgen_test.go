@@ -53,7 +53,7 @@ type maker struct {
 }
 
 func newMaker(schema []byte, r *rand.Rand) *maker {
-	root, err := decodeJSON(schema)
+	root, err := decodeJSON(schema, &room{values: maxElements, bytes: maxDecoded})
 	if err != nil {
 		root = true
 	}

@@ -28,7 +28,7 @@ func readSchema(raw []byte) (*schemaReader, *typ) {
 	if len(raw) > maxSchemaSize {
 		r.left = 0
 	} else if len(raw) > 0 {
-		if v, err := decodeJSON(raw); err == nil {
+		if v, err := decodeJSON(raw, &room{values: maxElements, bytes: maxDecoded}); err == nil {
 			r.root = v
 		}
 	}

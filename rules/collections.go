@@ -528,7 +528,11 @@ func fromJSON(b *budget, args []any) (any, error) {
 	if err := b.charge(len(s[0])); err != nil {
 		return nil, err
 	}
-	v, err := decodeJSON([]byte(s[0]))
+	left := fullRoom
+	v, err := decodeJSON([]byte(s[0]), &left)
+	if err == errTooLarge {
+		return nil, failf("fromJSON: the string holds too many values")
+	}
 	if err != nil {
 		return nil, failf("fromJSON cannot be used here: the string is not JSON")
 	}

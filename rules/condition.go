@@ -56,7 +56,8 @@ type annotationsEnv struct {
 
 func readAnnotations(raw []byte) annotationsEnv {
 	a := annotationsEnv{DestructiveHint: true, OpenWorldHint: true}
-	fields, err := decodeArgs(raw)
+	left := fullRoom
+	fields, err := decodeArgs(raw, &left)
 	if err != nil {
 		return a
 	}

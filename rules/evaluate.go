@@ -19,6 +19,7 @@ type evaluation struct {
 	checked bool       // the arguments were looked at
 	invalid string     // why the arguments cannot be used, if they cannot
 	members []argument // the arguments, in their order; unused once all is set
+	room    room       // for decoding them
 	all     map[string]any
 
 	env     environment
@@ -66,13 +67,19 @@ func (v *evaluation) eval(c *condition) (bool, *RunError) {
 		return false, &RunError{Reason: forgetful}
 	}
 	if c.direct != nil {
-		if holds, ok := v.direct(c); ok {
+		holds, ok := v.direct(c)
+		if v.invalid != "" { // it was found when an argument was read
+			return false, &RunError{Reason: v.invalid}
+		}
+		if ok {
 			return holds, nil
 		}
 	}
 	env := v.environment()
 	if c.readsArgs {
-		env.Args = v.allArgs()
+		if env.Args = v.allArgs(); v.invalid != "" {
+			return false, &RunError{Reason: v.invalid}
+		}
 	}
 	return c.run(&v.machine, env)
 }
@@ -125,11 +132,11 @@ func (v *evaluation) check() {
 	if v.checked {
 		return
 	}
-	v.checked = true
+	v.checked, v.room = true, fullRoom
 	if v.index() {
 		return
 	}
-	args, err := decodeArgs(v.call.Args)
+	args, err := decodeArgs(v.call.Args, &v.room)
 	if err != nil {
 		v.invalid = err.Error()
 	}
@@ -168,7 +175,7 @@ func (v *evaluation) arg(name string) any {
 	}
 	for i := range v.members {
 		if a := &v.members[i]; string(a.name) == name {
-			return a.decode()
+			return v.decode(a)
 		}
 	}
 	return nil
@@ -178,16 +185,21 @@ func (v *evaluation) allArgs() map[string]any {
 	if v.all == nil {
 		v.all = make(map[string]any, len(v.members))
 		for i := range v.members {
-			v.all[string(v.members[i].name)] = v.members[i].decode()
+			v.all[string(v.members[i].name)] = v.decode(&v.members[i])
 		}
 	}
 	return v.all
 }
 
-// decode reads the argument, which is known to be valid.
-func (a *argument) decode() any {
+// decode reads an argument, which is known to be valid. Where it is too large, so are the
+// arguments.
+func (v *evaluation) decode(a *argument) any {
 	if !a.decoded {
-		a.value, a.decoded = decodeChecked(a.raw), true
+		var err error
+		if a.value, err = decodeChecked(a.raw, &v.room); err != nil {
+			v.invalid = err.Error()
+		}
+		a.decoded = true
 	}
 	return a.value
 }

@@ -290,7 +290,7 @@ func floatOf(b *budget, args []any) (any, error) {
 		if len(s) > 64 {
 			return nil, failf("float cannot be used here: the string is too long for a number")
 		}
-		n, err := decodeJSON([]byte(s))
+		n, err := decodeJSON([]byte(s), &room{values: 1, bytes: len(s)})
 		switch n.(type) {
 		case int, float64:
 			v = n

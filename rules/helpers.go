@@ -70,6 +70,9 @@ var tracing = map[string]bool{"seen": true, "trusted": true, "tainted": true, "s
 // parseCost is charged for parsing, besides what the text costs.
 const parseCost = 100
 
+// followCost is charged for a folder that is looked up in the file system.
+const followCost = 2000
+
 // parsed makes a function of a parser. What it gives is an object with the names in the expr
 // tags of the parser's struct.
 func parsed[T any](name string, parse func(string, *evaluation) (*T, error)) function {
@@ -233,8 +236,21 @@ func testMethod(b *budget, object map[string]any, name string, args []any) (any,
 	if !ok || len(args) == 0 {
 		return nil, unusable("."+name+"()", object)
 	}
-	if err := b.charge(parseCost * len(args)); err != nil {
-		return nil, err
+	each := parseCost
+	if name == "within" {
+		each = followCost
+	}
+	for _, arg := range args {
+		list, ok := arg.([]any)
+		if !ok {
+			list = []any{arg}
+		}
+		for _, item := range list {
+			s, _ := item.(string)
+			if err := b.charge(each + 4*len(s)); err != nil {
+				return nil, err
+			}
+		}
 	}
 	is, err := f(args...)
 	if err != nil {
@@ -250,49 +266,50 @@ func remembered(of func(provenance.Origin) any) function {
 		if m == nil {
 			return nil, failf("this session has no memory of where values came from (over HTTP a client has one if it names its session; a session that began before the policy asked for it has none)")
 		}
-		size, err := weight(args[0], 0)
-		if err != nil {
+		if err := b.charge(10); err != nil {
 			return nil, err
 		}
-		if err := b.charge(10 + size); err != nil {
+		if err := b.look(args[0], 0); err != nil {
 			return nil, err
 		}
 		return of(m.Lookup(args[0])), nil
 	}
 }
 
-// weight is what it costs to look a value up: its leaves and bytes.
-func weight(v any, depth int) (int, error) {
+// leafCost is charged for looking up one leaf of a value.
+const leafCost = 16
+
+// look charges for looking a value up, while it goes over it: parts of it may be the same
+// value many times.
+func (b *budget) look(v any, depth int) error {
 	if depth > maxDepth {
-		return 0, failf("a value is nested too deeply")
+		return failf("a value is nested too deeply")
 	}
-	n := 1
-	add := func(v any) error {
-		w, err := weight(v, depth+1)
-		n += w
+	text, _ := v.(string)
+	if err := b.charge(leafCost + len(text)); err != nil {
 		return err
 	}
 	switch v := v.(type) {
-	case nil, bool, int, float64:
-	case string:
-		n += len(v)
+	case nil, bool, int, float64, string:
 	case []any:
 		for _, e := range v {
-			if err := add(e); err != nil {
-				return 0, err
+			if err := b.look(e, depth+1); err != nil {
+				return err
 			}
 		}
 	case map[string]any:
 		for name, e := range v {
-			n += len(name)
-			if err := add(e); err != nil {
-				return 0, err
+			if err := b.charge(len(name)); err != nil {
+				return err
+			}
+			if err := b.look(e, depth+1); err != nil {
+				return err
 			}
 		}
 	default:
-		return 0, failf("%s has no source", typeName(v))
+		return failf("%s has no source", typeName(v))
 	}
-	return n, nil
+	return nil
 }
 
 func anyList(list []string) []any {

@@ -56,7 +56,9 @@ func (v *evaluation) evalValue(x *value) (any, *RunError) {
 	}
 	env := v.environment()
 	if x.readsArgs {
-		env.Args = v.allArgs()
+		if env.Args = v.allArgs(); v.invalid != "" {
+			return nil, &RunError{Reason: v.invalid}
+		}
 	}
 	env.Budget.fill(maxSteps, maxBytes)
 	v.machine.MemoryBudget = maxElements

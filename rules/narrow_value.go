@@ -202,7 +202,10 @@ func decodeExact(raw []byte) (any, error) {
 			return numeral(text)
 		}
 		return v
-	})
+	}, &room{values: maxValues, bytes: maxDecoded})
+	if err == errTooLarge {
+		return nil, failf("it holds more than %d values", maxValues)
+	}
 	if err != nil {
 		return nil, failf("it is not valid JSON, or nested too deeply")
 	}

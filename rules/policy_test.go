@@ -416,7 +416,7 @@ func FuzzDirect(f *testing.F) {
 		if got := outcome(c, args); got != want {
 			t.Errorf("%s on %q: %s, but the machine says %s", when, args, got, want)
 		}
-		all, err := decodeArgs(args)
+		all, err := decodeArgs(args, &room{values: maxElements, bytes: maxDecoded})
 		v := newEvaluation(testEntry, Call{Args: args})
 		defer v.release()
 		if v.check(); v.invalid != "" || err != nil {

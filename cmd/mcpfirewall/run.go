@@ -92,7 +92,7 @@ func (a *app) stdio(ctx context.Context, cfg *config.Config, session string) err
 	} else {
 		defer prompts.Close()
 	}
-	err = downstream.Stdio(ctx, s, a.in, a.out, downstream.StdioOptions{Grace: cfg.Listen.ShutdownGrace, Linger: linger, Log: f.log.Logger})
+	err = downstream.Stdio(ctx, s, a.in, a.out, downstream.StdioOptions{MaxMessage: int(cfg.Listen.MaxRequest), Grace: cfg.Listen.ShutdownGrace, Linger: linger, Log: f.log.Logger})
 	if err != nil {
 		return fmt.Errorf("serving the client: %w", err)
 	}

@@ -181,7 +181,7 @@ type Listen struct {
 	Address       string        `key:"address" check:"listen" default:"127.0.0.1:8750"`
 	Hosts         []string      `key:"hosts" check:"host"`
 	Origins       []string      `key:"origins" check:"origin"`
-	MaxRequest    int64         `key:"max_request" as:"size" default:"4MiB" min:"1KiB" max:"1GiB"` // bytes
+	MaxRequest    int64         `key:"max_request" as:"size" default:"8MiB" min:"1KiB" max:"1GiB"` // bytes
 	ShutdownGrace time.Duration `key:"shutdown_grace" default:"10s" min:"0s" max:"1h"`
 }
 

@@ -203,7 +203,7 @@ func TestDefaults(t *testing.T) {
 		Approvals: Approvals{Via: []string{"elicitation"}, Timeout: 5 * time.Minute},
 		Audit:     Audit{File: filepath.Join(dir, "state", "mcpfirewall", "audit.jsonl")},
 		State:     State{Path: filepath.Join(dir, "state", "mcpfirewall")},
-		Listen:    Listen{Address: "127.0.0.1:8750", MaxRequest: 4 << 20, ShutdownGrace: 10 * time.Second},
+		Listen:    Listen{Address: "127.0.0.1:8750", MaxRequest: 8 << 20, ShutdownGrace: 10 * time.Second},
 		Path:      filepath.Join(dir, "f.yaml"),
 	}
 	if got := plain(cfg); !reflect.DeepEqual(got, want) {
@@ -229,7 +229,7 @@ func TestWrap(t *testing.T) {
 		Approvals: Approvals{Via: []string{"elicitation"}, Timeout: 5 * time.Minute},
 		Audit:     Audit{File: filepath.Join(dir, "state", "mcpfirewall", "audit.jsonl")},
 		State:     State{Path: filepath.Join(dir, "state", "mcpfirewall")},
-		Listen:    Listen{Address: "127.0.0.1:8750", MaxRequest: 4 << 20, ShutdownGrace: 10 * time.Second},
+		Listen:    Listen{Address: "127.0.0.1:8750", MaxRequest: 8 << 20, ShutdownGrace: 10 * time.Second},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)

@@ -162,7 +162,7 @@ var docs = map[string]keyDoc{
 	"Listen.address":        {text: "The address and port to listen at. One that is not loopback is refused without authentication.", example: "127.0.0.1:9000"},
 	"Listen.hosts":          {text: "Names that the Host header may have besides those of loopback.", example: "[\"firewall.example.com\"]"},
 	"Listen.origins":        {text: "Web origins that may use the firewall from a browser besides those of loopback.", example: "[\"https://app.example.com\"]"},
-	"Listen.max_request":    {text: "The largest request body that is read.", example: "1MiB"},
+	"Listen.max_request":    {text: "The largest message of a client that is read, over HTTP and standard input alike.", example: "1MiB"},
 	"Listen.shutdown_grace": {text: "How long calls may go on when the firewall is told to stop.", example: "30s"},
 }
 

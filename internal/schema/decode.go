@@ -13,7 +13,8 @@ import (
 
 const (
 	maxInstanceDepth = 128
-	maxDigits        = 1000 // of a number, and of its exponent's size
+	maxInstance      = 1 << 20 // values; each takes many times the memory of its bytes
+	maxDigits        = 1000    // of a number, and of its exponent's size
 )
 
 // limits bound what decode accepts. A zero number of values means no bound.

@@ -71,7 +71,7 @@ func (s *Schema) CheckResult(content []byte) error {
 
 // validate is Validate without a plan, whose word is the last.
 func (s *Schema) validate(instance []byte) error {
-	v, err := decode(instance, limits{depth: maxInstanceDepth})
+	v, err := decode(instance, limits{depth: maxInstanceDepth, values: maxInstance})
 	if err != nil {
 		return fmt.Errorf("the value cannot be checked: %w", err)
 	}

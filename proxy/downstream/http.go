@@ -27,7 +27,7 @@ type HTTPOptions struct {
 	Hosts   []string
 	Origins []string
 
-	MaxRequest  int // bytes of one request's body; 0 means 4 MiB
+	MaxRequest  int // bytes of one request's body; 0 means 8 MiB
 	MaxRequests int // at once, streams of subscriptions included; 0 means 1024
 	MaxSessions int // of one principal, legacy and SSE; 0 means 128
 
@@ -69,7 +69,7 @@ func NewHTTP(r *proxy.Relay, o HTTPOptions) *HTTP {
 	if o.Principal == "" && o.Authenticate == nil {
 		o.Principal = proxy.LocalPrincipal()
 	}
-	set(&o.MaxRequest, 4<<20)
+	set(&o.MaxRequest, defaultMaxMessage)
 	set(&o.MaxRequests, 1024)
 	set(&o.MaxSessions, 128)
 	set(&o.ReadTimeout, 30*time.Second)

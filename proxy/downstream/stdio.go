@@ -28,12 +28,15 @@ import (
 
 // StdioOptions are the limits of Stdio. The zero value means the defaults.
 type StdioOptions struct {
-	MaxMessage  int           // bytes of one message of the client; 0 means jsonrpc.DefaultMaxBytes
+	MaxMessage  int           // bytes of one message of the client; 0 means 8 MiB
 	MaxRequests int           // of the client that run at once; 0 means 1024
 	Grace       time.Duration // requests under way get this long to finish once ctx has ended; 0 means 5 s
 	Linger      time.Duration // and this long after the end of the input; 0 cancels them at once
 	Log         zerolog.Logger
 }
+
+// defaultMaxMessage bounds a client's message, over HTTP as well.
+const defaultMaxMessage = 8 << 20
 
 // slotWait is how long the input is left alone while MaxRequests run. It slows a client
 // that floods; it must end, because what the requests wait for may be an answer or a
@@ -60,7 +63,7 @@ var errStopping = errors.New("the firewall is shutting down and takes no new req
 // still stay behind until the process ends.
 func Stdio(ctx context.Context, s *proxy.Session, in io.Reader, out io.Writer, o StdioOptions) error {
 	if o.MaxMessage == 0 {
-		o.MaxMessage = jsonrpc.DefaultMaxBytes
+		o.MaxMessage = defaultMaxMessage
 	}
 	if o.MaxRequests == 0 {
 		o.MaxRequests = 1024
