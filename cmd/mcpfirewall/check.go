@@ -14,6 +14,7 @@ import (
 	"github.com/mcpfirewall/mcpfirewall/internal/audit"
 	"github.com/mcpfirewall/mcpfirewall/internal/config"
 	"github.com/mcpfirewall/mcpfirewall/internal/policy"
+	"github.com/mcpfirewall/mcpfirewall/internal/trial"
 	"github.com/mcpfirewall/mcpfirewall/proxy"
 	"github.com/mcpfirewall/mcpfirewall/redact"
 	"github.com/mcpfirewall/mcpfirewall/vault"
@@ -22,40 +23,56 @@ import (
 )
 
 func (a *app) checkCommand() *cobra.Command {
-	var live, asJSON bool
-	var wait time.Duration
+	var o checkOptions
+	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "check [FILE]",
 		Short: "Report every problem of the configuration",
 		Long: `check reads the configuration and reports every problem at once: unknown keys, wrong types,
 rules that do not compile, references that cannot be read, secrets that are too short to
 be masked. With --live it also starts the servers and reports each that fails, and each
-pattern that matches nothing that they offer. The exit status is 1 if there is an error;
+pattern that matches nothing that they offer, and holds each rule and limit against the
+schemas of their tools; with --tools it does that with lists that were recorded before:
+the result of tools/list, or the array in it. The exit status is 1 if there is an error;
 warnings alone leave it 0.`,
 		Example: `  mcpfirewall check --config ~/mcpfirewall.yaml
-  mcpfirewall check --live --json ~/mcpfirewall.yaml`,
+  mcpfirewall check --live --json ~/mcpfirewall.yaml
+  mcpfirewall check --tools shop=shop.tools.json --tools mail=mail.tools.json`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			flag := a.config
 			if len(args) == 1 {
 				flag = args[0]
 			}
-			problems, path, err := a.check(cmd.Context(), flag, live, wait)
+			if o.live && len(o.lists) > 0 {
+				return usageError{errors.New("--live asks the servers for their tools, and --tools names lists of them: use one of the two")}
+			}
+			problems, path, err := a.check(cmd.Context(), flag, &o)
 			if err != nil {
 				return err
 			}
-			return a.report(problems, path, asJSON)
+			return a.report(problems, path, o.unheld, asJSON)
 		},
 	}
-	cmd.Flags().BoolVar(&live, "live", false, "also start the servers, and compare patterns with what they offer")
-	cmd.Flags().DurationVar(&wait, "wait", 30*time.Second, "how long to wait for the servers with --live")
+	cmd.Flags().BoolVar(&o.live, "live", false, "also start the servers, and compare the policy with what they offer")
+	cmd.Flags().StringToStringVar(&o.lists, "tools", nil, "`SERVER=FILE`: compare the policy with a recorded list of a server's tools")
+	cmd.Flags().DurationVar(&o.wait, "wait", 30*time.Second, "how long to wait for the servers with --live")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON array")
 	return cmd
 }
 
+// checkOptions say what the configuration is held against.
+type checkOptions struct {
+	live  bool
+	lists map[string]string // files of tools by server
+	wait  time.Duration
+
+	unheld bool // set by check: there are rules, and no schema that they were held against
+}
+
 // check returns what is wrong with the configuration. The error says why that could not
 // be found out.
-func (a *app) check(ctx context.Context, flag string, live bool, wait time.Duration) (problems config.Problems, path string, err error) {
+func (a *app) check(ctx context.Context, flag string, o *checkOptions) (problems config.Problems, path string, err error) {
 	if path, err = config.Find(flag); err != nil {
 		return nil, "", err
 	}
@@ -79,16 +96,22 @@ func (a *app) check(ctx context.Context, flag string, live bool, wait time.Durat
 		return nil, "", err
 	}
 	defer f.close()
-	ctx, cancel := context.WithTimeout(ctx, wait)
+	ctx, cancel := context.WithTimeout(ctx, o.wait)
 	defer cancel()
-	problems = slices.Concat(f.checkReferences(ctx, live), exposures(cfg), policy.RedactionWarnings(cfg))
-	if live {
-		more, err := f.checkLive(ctx)
-		if err != nil {
-			return nil, "", err
-		}
-		problems = append(problems, more...)
+	problems = slices.Concat(f.checkReferences(ctx, o.live), exposures(cfg), policy.RedactionWarnings(cfg))
+	var more config.Problems
+	switch {
+	case o.live:
+		more, err = f.checkLive(ctx)
+	case len(o.lists) > 0:
+		more, err = checkRecorded(cfg, o.lists)
+	default:
+		o.unheld = speaksOfArguments(cfg)
 	}
+	if err != nil {
+		return nil, "", err
+	}
+	problems = append(problems, more...)
 	sortProblems(problems)
 	return problems, path, nil
 }
@@ -128,6 +151,27 @@ func (f *firewall) checkReferences(ctx context.Context, live bool) config.Proble
 	return problems
 }
 
+// speaksOfArguments reports whether the file has anything of its own that a tool's schema
+// could prove wrong.
+func speaksOfArguments(cfg *config.Config) bool {
+	return len(cfg.Tools.Narrow) > 0 ||
+		slices.ContainsFunc(cfg.Rules, func(r config.Rule) bool { return r.When != "" && r.Preset == "" }) ||
+		slices.ContainsFunc(cfg.Limits, func(l config.Limit) bool { return l.When+l.Sum+l.By != "" && l.Preset == "" })
+}
+
+// checkRecorded holds the policy against recorded lists of tools.
+func checkRecorded(cfg *config.Config, lists map[string]string) (config.Problems, error) {
+	p, err := trial.Open(cfg)
+	if err != nil {
+		return nil, err
+	}
+	problems, err := p.Check(lists)
+	if err != nil {
+		return nil, usageError{fmt.Errorf("--tools: %w", err)}
+	}
+	return problems, nil
+}
+
 // checkLive starts the servers, and reports those that fail and the patterns that match
 // nothing of what the others offer.
 func (f *firewall) checkLive(ctx context.Context) (config.Problems, error) {
@@ -152,8 +196,9 @@ func (f *firewall) checkLive(ctx context.Context) (config.Problems, error) {
 	return problems, nil
 }
 
-// report prints problems for people or programs.
-func (a *app) report(problems config.Problems, path string, asJSON bool) error {
+// report prints problems for people or programs. unheld says that nothing was found of what
+// only a schema shows.
+func (a *app) report(problems config.Problems, path string, unheld, asJSON bool) error {
 	failed := false
 	for _, p := range problems {
 		failed = failed || !p.Warning
@@ -176,6 +221,9 @@ func (a *app) report(problems config.Problems, path string, asJSON bool) error {
 			}
 			entries = append(entries, e)
 		}
+		if unheld && !failed {
+			entries = append(entries, entry{File: path, Level: "note", Message: unheldNote})
+		}
 		if err := json.MarshalWrite(a.out, entries, jsontext.WithIndent("  ")); err != nil {
 			return fmt.Errorf("writing the result: %w", err)
 		}
@@ -186,11 +234,17 @@ func (a *app) report(problems config.Problems, path string, asJSON bool) error {
 	if failed {
 		return errFound
 	}
-	if !asJSON {
+	switch {
+	case asJSON:
+	case unheld:
+		fmt.Fprintf(a.out, "%s: ok, but %s\n", path, unheldNote)
+	default:
 		fmt.Fprintf(a.out, "%s: ok\n", path)
 	}
 	return nil
 }
+
+const unheldNote = "no rule was held against a schema: use --live or --tools"
 
 func (a *app) trustCommand() *cobra.Command {
 	return &cobra.Command{

@@ -68,38 +68,67 @@ func Problems(cfg *config.Config, found []rules.Problem) config.Problems {
 // of them, and rules that do not fit the schemas of the tools that they name. What a preset
 // has too much is no problem of the file that uses it.
 func Findings(cfg *config.Config, p *rules.Policy, caps []rules.Capability) config.Problems {
-	preset := func(path string) bool {
-		var i int
-		if n, _ := fmt.Sscanf(path, "rules[%d]", &i); n == 1 && i < len(cfg.Rules) {
-			return cfg.Rules[i].Preset != ""
-		}
-		if n, _ := fmt.Sscanf(path, "limits[%d]", &i); n == 1 && i < len(cfg.Limits) {
-			return cfg.Limits[i].Preset != ""
-		}
-		for name, patterns := range cfg.Labels.All() {
-			if rest, ok := strings.CutPrefix(path, "labels."+name+"["); ok {
-				if n, _ := fmt.Sscanf(rest, "%d]", &i); n == 1 && i < len(patterns) {
-					return patterns[i].Preset != ""
-				}
-			}
-		}
-		return false
-	}
 	var found config.Problems
 	for _, u := range p.Unmatched(caps) {
-		if !preset(u.Path) {
+		if !ofPreset(cfg, u.Path) {
 			found = append(found, cfg.Problem(u.Path, u.Offset, u.Message, u.Suggestion))
 		}
 	}
+	found = append(found, misfits(cfg, p, caps)...)
+	return append(found, unmatchedRedaction(cfg, caps)...)
+}
+
+// FindingsOnTools is Findings where only tools are known, and unless complete is set only
+// those of some servers: what matches none of them may match something else.
+func FindingsOnTools(cfg *config.Config, p *rules.Policy, tools []rules.Capability, complete bool) config.Problems {
+	var found config.Problems
+	for _, u := range p.Unmatched(tools) {
+		if ofPreset(cfg, u.Path) || strings.HasPrefix(u.Path, "resources.") || strings.HasPrefix(u.Path, "prompts.") {
+			continue
+		}
+		problem := cfg.Problem(u.Path, u.Offset, u.Message, u.Suggestion)
+		problem.Warning = !complete || strings.HasPrefix(u.Path, "labels.")
+		found = append(found, problem)
+	}
+	found = append(found, misfits(cfg, p, tools)...)
+	for _, problem := range unmatchedRedaction(cfg, tools) {
+		problem.Warning = problem.Warning || !complete
+		found = append(found, problem)
+	}
+	return found
+}
+
+// misfits are the rules, limits and narrowings that do not fit the schemas of the tools.
+func misfits(cfg *config.Config, p *rules.Policy, caps []rules.Capability) config.Problems {
+	var found config.Problems
 	for _, f := range p.Check(caps) {
-		if preset(f.Path) {
+		if ofPreset(cfg, f.Path) {
 			continue
 		}
 		problem := cfg.Problem(f.Path, f.Offset, f.Message, f.Suggestion)
 		problem.Warning = f.Warning
 		found = append(found, problem)
 	}
-	return append(found, unmatchedRedaction(cfg, caps)...)
+	return found
+}
+
+// ofPreset says whether what is at a path of the configuration came from a preset.
+func ofPreset(cfg *config.Config, path string) bool {
+	var i int
+	if n, _ := fmt.Sscanf(path, "rules[%d]", &i); n == 1 && i < len(cfg.Rules) {
+		return cfg.Rules[i].Preset != ""
+	}
+	if n, _ := fmt.Sscanf(path, "limits[%d]", &i); n == 1 && i < len(cfg.Limits) {
+		return cfg.Limits[i].Preset != ""
+	}
+	for name, patterns := range cfg.Labels.All() {
+		if rest, ok := strings.CutPrefix(path, "labels."+name+"["); ok {
+			if n, _ := fmt.Sscanf(rest, "%d]", &i); n == 1 && i < len(patterns) {
+				return patterns[i].Preset != ""
+			}
+		}
+	}
+	return false
 }
 
 // Known are the values of a configuration that its sessions know from the start: where the
