@@ -66,6 +66,7 @@ type Narrowing struct {
 	inputs             map[string]*narrowInput
 	names              []string // of inputs, sorted
 	args               []narrowArg
+	wholes             []wholeText
 	output             *valueProgram
 	readsError         bool // the output looks at result.isError
 	schema             *schema.Schema
@@ -171,6 +172,10 @@ func (n *Narrowing) compileArgs(args map[string]string, fail func(Problem, strin
 		if problem == nil && name == "" {
 			problem = &Problem{Message: "an argument needs a name"}
 		}
+		if w := flow.whole; problem == nil && w != nil {
+			w.path = ".args." + name
+			problem = n.whole(*w)
+		}
 		if problem != nil {
 			fail(*problem, ".args."+name)
 		}
@@ -199,7 +204,12 @@ func (n *Narrowing) compileArgs(args map[string]string, fail func(Problem, strin
 		case computed:
 			fail(Problem{Message: fmt.Sprintf("the input is not used: the argument of this name is computed by args.%s, which does not read it", name)}, ".input."+name)
 		default:
-			if problem := passable(name, n.inputs[name]); problem != nil {
+			problem, w := passable(name, n.inputs[name])
+			if problem == nil && w != nil {
+				w.path = ".input." + name
+				problem = n.whole(*w)
+			}
+			if problem != nil {
 				fail(*problem, ".input."+name)
 			}
 			n.args = append(n.args, narrowArg{name: name, input: name})

@@ -49,7 +49,7 @@ type piece struct {
 	known      bool
 	level      level
 	negative   bool   // a number may begin with -
-	restricted bool   // a free text has some pattern
+	restricted bool   // a free text is written by the author of its pattern, but for some words
 	name       string // the input that it is, or comes from
 	why        string // it is free
 }

@@ -27,7 +27,7 @@ func (n *Narrowing) Definition(broad []byte) ([]byte, error) {
 	if name, ok := jsonrpc.GetString(broad, "name"); !ok || name != n.Broad {
 		return nil, fmt.Errorf("the definition is not that of the tool %q", n.Broad)
 	}
-	if problems := n.against(jsonrpc.Get(broad, "inputSchema")); len(problems) > 0 {
+	if problems := append(n.against(jsonrpc.Get(broad, "inputSchema")), n.statements(broad)...); len(problems) > 0 {
 		return nil, problems
 	}
 	out := append([]byte(`{"name":`), jsonrpc.Quote(n.Name)...)

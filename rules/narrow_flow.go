@@ -20,6 +20,7 @@ type flow struct {
 	reads    map[string]bool // the inputs that it reads
 
 	problem  *Problem
+	whole    *wholeText // an argument that the agent would write whole
 	steps    int
 	vars     []flowVariable
 	elements []frame // of the predicates that are being followed
@@ -45,10 +46,10 @@ func (f *flow) check(root ast.Node) *Problem {
 }
 
 // passable says whether an input can be handed through as the argument of its name.
-func passable(name string, in *narrowInput) *Problem {
+func passable(name string, in *narrowInput) (*Problem, *wholeText) {
 	f := newFlow("", name, nil)
 	f.sink(&ast.NilNode{}, ofSchema(in.doc, "input."+name, 0), []string{name})
-	return f.problem
+	return f.problem, f.whole
 }
 
 func (f *flow) refuse(at ast.Node, format string, args ...any) {

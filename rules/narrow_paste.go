@@ -52,8 +52,13 @@ func (f *flow) sink(at ast.Node, v *abstract, names []string) {
 	last := names[len(names)-1]
 	for _, t := range v.texts {
 		f.judge(at, t, last)
-		if w := t.worst(); len(t) == 1 && w.level == levelFree && !w.restricted && v.kinds&shapeText != 0 && statementNames[plainName(last)] {
-			f.refuse(at, "the agent would write the whole of %q: this narrows nothing. Write it out here and hand over parameters, or limit %s to an enum or a pattern", last, orInput(w.name))
+		w := t.worst()
+		switch plain := plainName(last); {
+		case len(t) != 1 || w.level != levelFree || w.restricted || v.kinds&shapeText == 0:
+		case statementNames[plain]:
+			f.refuse(at, "%s", writesWhole(last, w.name))
+		case wholeNames[plain]:
+			f.whole = &wholeText{argument: f.argument, input: w.name}
 		}
 	}
 	if commandNames[plainName(last)] && (v.list != nil || v.rest != nil) && v.kinds&shapeList != 0 {
@@ -135,7 +140,7 @@ func quoted(before, after string) bool {
 }
 
 var (
-	statementNames = nameSetOf("sql", "statement", "stmt", "command", "cmd", "commandline", "shell", "script", "bash", "powershell", "code")
+	statementNames = nameSetOf("sql", "sqlquery", "statement", "statements", "stmt", "soql", "cypher", "sparql", "gql", "command", "cmd", "commandline", "shell", "script", "bash", "powershell", "code")
 	commandNames   = nameSetOf("command", "cmd", "commandline", "args", "argv", "arguments")
 	queryNames     = nameSetOf("sql", "statement", "stmt", "query", "querystring", "q", "search", "where", "filter", "condition", "predicate", "soql", "jql", "cql", "kql", "cypher", "sparql")
 

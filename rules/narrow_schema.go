@@ -317,7 +317,7 @@ func positive(doc map[string]any) bool {
 func ofText(doc map[string]any, name string) *abstract {
 	p := piece{level: levelFree, name: name, why: "it may be any text"}
 	if pattern, ok := doc["pattern"].(string); ok {
-		p.restricted = true
+		p.restricted = restricts(pattern)
 		p.level, p.negative, p.why = ofPattern(pattern)
 		if least, ok := doc["minLength"].(int); ok && least > 0 && p.why == whyEmpty {
 			p.level, p.why = levelWord, ""
