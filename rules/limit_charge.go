@@ -269,7 +269,7 @@ func moment(t, now time.Time, zone *time.Location) string {
 	if local.Format(time.DateOnly) != now.In(zone).Format(time.DateOnly) {
 		text = "on " + local.Format("2 January 2006") + " " + text
 	}
-	return text + " (in " + about(t.Sub(now)) + ")"
+	return text + " (in " + about(d) + ")"
 }
 
 // about is a duration in its largest unit, rounded up.

@@ -263,6 +263,19 @@ func TestAbout(t *testing.T) {
 	}
 }
 
+// A window's length is not overstated at its very beginning.
+func TestMoment(t *testing.T) {
+	now := time.Date(2026, 11, 24, 11, 5, 30, 500e6, time.UTC)
+	for d, want := range map[time.Duration]string{
+		24*time.Hour - time.Millisecond: "on 25 November 2026 at 11:06 UTC (in 24 h)", 24 * time.Hour: "on 25 November 2026 at 11:06 UTC (in 24 h)",
+		time.Hour: "at 12:06 UTC (in 60 min)", time.Minute: "at 11:06:31 UTC (in 60 s)", 48 * time.Hour: "on 26 November 2026 at 11:06 UTC (in 48 h)",
+	} {
+		if got := moment(now.Add(d), now, time.UTC); got != want {
+			t.Errorf("%v: %q, want %q", d, got, want)
+		}
+	}
+}
+
 // brokenStore cannot be reached.
 type brokenStore struct{ state.Store }
 
