@@ -265,3 +265,23 @@ func BenchmarkParseSQL(b *testing.B) {
 		})
 	}
 }
+
+// Functions that syntax calls, not a name with parentheses, are somebody's too.
+func TestParseSQLFunctionsBehindSyntax(t *testing.T) {
+	for sql, want := range map[string]bool{
+		"SELECT a FROM t ORDER BY a USING <": true, "SELECT a FROM t ORDER BY a USING OPERATOR(evil.<)": false,
+		"SELECT a OPERATOR(evil.+) 1 FROM t": false, "SELECT a FROM t WHERE a = ANY (SELECT b FROM u)": true, "SELECT a FROM t WHERE a OPERATOR(evil.=) ANY (SELECT b FROM u)": false,
+		"SELECT array_agg(a ORDER BY a USING OPERATOR(evil.>)) FROM t": false, "SELECT rank() OVER (ORDER BY a USING OPERATOR(evil.>)) FROM t": false,
+		"SELECT a::int, b::varchar(3), c::timestamp with time zone, d::numeric(3, 1)[], e::jsonb FROM t": true, "SELECT a::pg_catalog.int4 FROM t": true, "SELECT interval '1 day', date '2026-01-01'": true,
+		"SELECT a::evil.t FROM t": false, "SELECT a::evil FROM t": false, "SELECT CAST('1' AS evil)": false, "SELECT a::evil[] FROM t": false, "SELECT evil '1'": false, `SELECT a::"Int" FROM t`: false,
+		"SELECT a::public.int4 FROM t": false, "SELECT * FROM json_to_recordset('[]') AS x(a evil.t)": false, "SELECT JSON_VALUE(a, '$.b' RETURNING evil.t) FROM t": false,
+		"SELECT a FROM t TABLESAMPLE bernoulli(10)": true, "SELECT a FROM t TABLESAMPLE SYSTEM (10) REPEATABLE (1)": true, "SELECT a FROM t TABLESAMPLE evil(1)": false, "SELECT a FROM t TABLESAMPLE evil.system(1)": false,
+	} {
+		got, err := ParseSQL(sql, "postgres")
+		if err != nil {
+			t.Errorf("%s: %v", sql, err)
+		} else if got.ReadOnly != want {
+			t.Errorf("%s: read-only %v", sql, got.ReadOnly)
+		}
+	}
+}

@@ -70,6 +70,16 @@ func enterPostgres(w *sqlWalker, node any, _ bool) bool {
 	case *ast.A_Expr:
 		// An operator in a schema is a function of somebody's.
 		w.unsafe = w.unsafe || len(n.Name) > 1
+	case *ast.SortBy:
+		w.unsafe = w.unsafe || len(n.UseOp) > 1
+	case *ast.SubLink:
+		w.unsafe = w.unsafe || len(n.OperName) > 1
+	case *ast.TypeName:
+		// So is what reads and checks a type that somebody has made.
+		w.unsafe = w.unsafe || !builtinType(stringsOf(n.Names))
+	case *ast.RangeTableSample:
+		method := stringsOf(n.Method)
+		w.unsafe = w.unsafe || len(method) != 1 || method[0] != "bernoulli" && method[0] != "system"
 	case *ast.ColumnRef:
 		w.column("*")
 		if s := n.Fields[len(n.Fields)-1].GetString_(); s != nil {
@@ -94,6 +104,24 @@ func enterPostgres(w *sqlWalker, node any, _ bool) bool {
 	}
 	return false
 }
+
+// builtinType says whether a type is one of PostgreSQL's own. The parser gives those with
+// names of several words under one, in pg_catalog.
+func builtinType(name []string) bool {
+	if len(name) == 2 && name[0] == "pg_catalog" {
+		name = name[1:]
+	}
+	return len(name) == 1 && builtinTypes[name[0]]
+}
+
+var builtinTypes = words(`
+	bool int2 int4 int8 float4 float8 numeric money text varchar bpchar char name bytea bit varbit
+	date time timetz timestamp timestamptz interval uuid json jsonb jsonpath xml
+	inet cidr macaddr macaddr8 point line lseg box path polygon circle tsvector tsquery oid xid xid8 cid tid
+	regclass regtype regproc regprocedure regoper regoperator regrole regnamespace regconfig regdictionary regcollation
+	int4range int8range numrange tsrange tstzrange daterange
+	int4multirange int8multirange nummultirange tsmultirange tstzmultirange datemultirange
+	record int2vector oidvector pg_lsn pg_snapshot unknown`)
 
 // dml notes a statement that changes rows.
 func (w *sqlWalker) dml(kind string, relation *ast.RangeVar, columns []*ast.Node) {
