@@ -9,7 +9,8 @@ import (
 	"github.com/mcpfirewall/mcpfirewall/rules/provenance"
 )
 
-// Whatever a rule does with whatever arguments ends soon, and denies.
+// Whatever a rule does with whatever arguments ends soon, on a machine that does other things
+// as well, and denies.
 func TestEvaluationIsBounded(t *testing.T) {
 	shared := "let a0 = [args.s, args.s]; "
 	for i := range 60 {
@@ -32,8 +33,8 @@ func TestEvaluationIsBounded(t *testing.T) {
 		p := mustPolicy(t, Source{Tools: Patterns{Default: Allow}, Rules: []Rule{{Name: "r", Tools: []string{"*"}, When: test.when, Then: Ask}}})
 		e := p.Bind(Capability{Kind: Tool, Server: "s", Name: "t"})
 		began := time.Now()
-		d := e.Decide(Call{Args: []byte(test.args), Knowledge: Knowledge{Memory: provenance.New(provenance.Options{})}})
-		if took := time.Since(began); took > 5*time.Second {
+		d := e.Decide(Call{Args: []byte(test.args), Parsed: true, Knowledge: Knowledge{Memory: provenance.New(provenance.Options{})}})
+		if took := time.Since(began); took > 20*time.Second {
 			t.Errorf("%s: it took %s", test.name, took)
 		}
 		if d.Action != Deny || d.Failed == nil || !strings.Contains(d.Failed.Error(), test.want) {

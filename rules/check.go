@@ -31,6 +31,7 @@ type Finding struct {
 //     list may not have. These are errors, since a rule that fails denies;
 //   - uses that may fail on what the schema leaves open, and arguments that it
 //     does not declare but allows: warnings;
+//   - limits whose summand the schema allows to be negative: warnings;
 //   - rules that can never decide anything: warnings.
 //
 // Not found is what depends on the values and not on their types: an overflow,
@@ -86,7 +87,7 @@ func (k *checking) limit(l *limit) []Finding {
 	var found []Finding
 	check := func(field, text string, want kinds) {
 		if x, err := parseExpression(text); err == nil {
-			found = append(found, k.expression(l.path+"."+field, x, live, want)...)
+			found = append(found, k.expression(l.path+"."+field, x, live, want, field == "sum")...)
 		}
 	}
 	if l.when != nil {
@@ -282,7 +283,7 @@ type findings struct {
 }
 
 // expression checks one expression for several tools.
-func (k *checking) expression(path string, x *expression, tools []*checkedTool, want kinds) []Finding {
+func (k *checking) expression(path string, x *expression, tools []*checkedTool, want kinds, sums bool) []Finding {
 	seen := map[string]*findings{}
 	per := make([]*findings, len(tools))
 	names := slices.Sorted(maps.Keys(x.names))
@@ -314,7 +315,7 @@ func (k *checking) expression(path string, x *expression, tools []*checkedTool, 
 		f, ok := seen[string(key)]
 		if !ok {
 			env := t.types()
-			env.want = want
+			env.want, env.sums = want, sums
 			f = look(x, env)
 			seen[string(key)] = f
 		}

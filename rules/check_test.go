@@ -54,7 +54,7 @@ func check(t testing.TB, when string, tools ...Capability) []Finding {
 		t.Fatalf("%s: %s", when, err)
 	}
 	k := newChecking(&Policy{tools: compilePatterns("tools", Patterns{Default: Allow}, func(Problem) {})}, tools)
-	return k.expression("rules[0].when", x, k.tools, kindBool)
+	return k.expression("rules[0].when", x, k.tools, kindBool, false)
 }
 
 func oneTool(schema string) Capability {

@@ -76,6 +76,9 @@ func (c *interpreter) arithmetic(n *ast.BinaryNode, a, b *typ, f *facts) (*typ, 
 	if result == kindNumber && (a.can()|b.can())&kindFloat == 0 {
 		t.sure = kindInt
 	}
+	if (n.Operator == "+" || n.Operator == "*") && result&^kindNumber == 0 && !a.belowZero() && !b.belowZero() {
+		t.min = 0
+	}
 	if a.vague|b.vague != 0 || quiet {
 		t.sure, t.vague, t.quiet = 0, result, quiet
 	}

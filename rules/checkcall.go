@@ -248,6 +248,9 @@ func (c *interpreter) lists(n *ast.BuiltinNode, f *facts) (*typ, *facts) {
 		for i := range types {
 			t := need(i, kindNumber|kindDuration|kindList)
 			some = some || t.can()&kindList == 0 || t.minItems > 0
+			if n.Name == "max" && t.can()&^kindNumber == 0 && !t.belowZero() {
+				out.min = 0
+			}
 			if t.can()&kindList != 0 {
 				each(t, kindNumber|kindDuration|kindList)
 			}
@@ -344,6 +347,9 @@ func (c *interpreter) loop(n *ast.BuiltinNode, f *facts) (*typ, *facts, *facts) 
 			out = unknown(kindNumber | kindDuration)
 		} else if u.can()&^kindInt == 0 {
 			out = ofKinds(kindInt)
+		}
+		if u.can()&^kindNumber == 0 && !u.belowZero() {
+			out.min = 0
 		}
 	case "groupBy":
 		need(kindString|kindInt|kindBool, "groups go by a string, an integer, or true or false")

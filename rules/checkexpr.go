@@ -32,6 +32,7 @@ const (
 type typeEnv struct {
 	names map[string]*typ // with args, input or result beside what is always there
 	want  kinds
+	sums  bool // what it gives is a limit's summand
 	meter *meter
 }
 
@@ -41,7 +42,10 @@ type typeEnv struct {
 func (x *expression) check(env typeEnv, report func(issue)) (holds bool, t *typ) {
 	c := &interpreter{text: x.text, env: env.names, meter: env.meter, report: report}
 	t, yes, no := c.visit(x.node, nil)
-	c.require(x.node, t, c.join(yes, no), env.want, "the expression has to give "+describe(env.want))
+	t, _ = c.require(x.node, t, c.join(yes, no), env.want, "the expression has to give "+describe(env.want))
+	if env.sums && t.belowZero() {
+		c.say(issueVague, x.node, "%s may be negative, and such a call is denied: a limit counts what is at least 0", shown(x.node))
+	}
 	return yes != dead, t
 }
 

@@ -26,7 +26,7 @@ func FuzzCheck(f *testing.F) {
 		k := newChecking(&Policy{tools: compilePatterns("tools", Patterns{Default: Allow}, func(Problem) {})},
 			[]Capability{oneTool(schema), {Kind: Tool, Server: "s", Name: "two", InputSchema: []byte(schema)}})
 		start := time.Now()
-		for _, f := range k.expression("when", x, k.tools, kindBool) {
+		for _, f := range k.expression("when", x, k.tools, kindBool, false) {
 			if f.Offset > len(when) || f.Message == "" || len(f.Tools) == 0 {
 				t.Errorf("%+v", f)
 			}

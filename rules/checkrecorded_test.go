@@ -167,7 +167,7 @@ func TestCheckRecorded(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%s: %s", when, err)
 			}
-			return k.expression("when", x, k.tools, kindBool)
+			return k.expression("when", x, k.tools, kindBool, false)
 		}
 		for _, when := range right {
 			rights++

@@ -21,7 +21,7 @@ func (k *checking) rule(at int, r *rule) []Finding {
 		if err != nil {
 			return nil // it was compiled, so that this cannot be
 		}
-		found = k.expression(r.path+".when", x, live, kindBool)
+		found = k.expression(r.path+".when", x, live, kindBool, false)
 	}
 	if why := k.shadow(at, r, live, hidden); why != "" {
 		f := Finding{Problem: Problem{Path: r.path, Message: why}, Warning: true}

@@ -120,7 +120,7 @@ var builtinTypes = map[string]signature{
 	"string": {params: []kinds{kindScalar | kindTime | kindDuration}, result: ofKinds(kindString)},
 	"int":    {params: []kinds{kindNumber | kindString | kindDuration}, result: ofKinds(kindInt)},
 	"float":  {params: []kinds{kindNumber | kindString}, result: ofKinds(kindNumber)},
-	"abs":    {params: []kinds{kindNumber}, result: ofKinds(kindNumber)},
+	"abs":    {params: []kinds{kindNumber}, result: atLeastZero().with(kindNumber)},
 	"ceil":   {params: []kinds{kindNumber}, result: ofKinds(kindFloat)},
 	"floor":  {params: []kinds{kindNumber}, result: ofKinds(kindFloat)},
 	"round":  {params: []kinds{kindNumber}, result: ofKinds(kindFloat)},

@@ -132,6 +132,17 @@ func (t *typ) empty() bool {
 	return t.can() == 0 || t.consts != nil && len(t.consts) == 0 && t.can()&^kindScalar == 0
 }
 
+// belowZero reports whether the value can be a number below zero.
+func (t *typ) belowZero() bool {
+	if t.can()&kindNumber == 0 || t.min >= 0 {
+		return false
+	}
+	return t.consts == nil || slices.ContainsFunc(t.consts, func(v any) bool {
+		f, ok, _ := toFloat(v)
+		return ok && f < 0
+	})
+}
+
 // only restricts the value to some kinds.
 func (t *typ) only(k kinds) *typ {
 	if t.can()&^k == 0 {
