@@ -276,8 +276,8 @@ func remembered(of func(provenance.Origin) any) function {
 	}
 }
 
-// leafCost is charged for looking up one leaf of a value.
-const leafCost = 16
+// lookCost is charged for looking up one leaf of a value.
+const lookCost = 16
 
 // look charges for looking a value up, while it goes over it: parts of it may be the same
 // value many times.
@@ -286,7 +286,7 @@ func (b *budget) look(v any, depth int) error {
 		return failf("a value is nested too deeply")
 	}
 	text, _ := v.(string)
-	if err := b.charge(leafCost + len(text)); err != nil {
+	if err := b.charge(lookCost + len(text)); err != nil {
 		return err
 	}
 	switch v := v.(type) {
