@@ -381,6 +381,18 @@ const (
 	steadyAfter   = time.Minute
 )
 
+// backoff counts the restart delays of a server.
+type backoff struct{ last time.Duration }
+
+// after returns the delay after a life of that length, 0 if the server did not come up.
+func (b *backoff) after(life time.Duration) time.Duration {
+	if life > steadyAfter {
+		b.last = 0
+	}
+	b.last = min(max(2*b.last, leastDelay), greatestDelay)
+	return b.last
+}
+
 func (c *conn) run() {
 	defer close(c.done)
 	defer c.draining.Wait()
@@ -389,9 +401,9 @@ func (c *conn) run() {
 			c.fleet.relay.fault(fault)
 		}
 	}()
-	delay := leastDelay
+	var restarts backoff
 	for {
-		began := time.Now()
+		began, life := time.Now(), time.Duration(0)
 		l, err := c.start()
 		if err == nil {
 			c.publish(l)
@@ -403,9 +415,7 @@ func (c *conn) run() {
 			l = c.follow(l)
 			err = l.reason()
 			<-l.buried
-			if time.Since(began) > steadyAfter {
-				delay = leastDelay
-			}
+			life = time.Since(began)
 		}
 		if c.ctx.Err() != nil {
 			c.mu.Lock()
@@ -420,6 +430,7 @@ func (c *conn) run() {
 			close(c.attempt)
 		}
 		c.mu.Unlock()
+		delay := restarts.after(life)
 		c.log.Warn().Str("reason", text).Stringer("retry", delay).Msg("server is down")
 		c.fleet.relay.event("server down: "+text, c.name, nil)
 		select {
@@ -427,7 +438,6 @@ func (c *conn) run() {
 		case <-c.ctx.Done():
 			return
 		}
-		delay = min(2*delay, greatestDelay)
 		c.mu.Lock()
 		if l == nil {
 			c.attempt = make(chan struct{})
