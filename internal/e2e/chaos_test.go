@@ -73,12 +73,7 @@ func TestChaos(t *testing.T) {
 	for _, down := range []string{"stdio", "http"} {
 		for _, up := range []string{"stdio", "http"} {
 			t.Run(down+" to "+up, func(t *testing.T) {
-				// The twin does the least that there is, and says how many goroutines that takes.
-				twin := startChaos(t, down, up)
-				twin.mustDo("good__ok")
-				twin.mustDo("bad__ok")
-				idle := twin.goroutines()
-
+				idle := idleGoroutines(t, down, up)
 				f := startChaos(t, down, up)
 				f.mustDo("good__ok")
 				f.mustDo("bad__ok")
@@ -104,9 +99,7 @@ func TestChaos(t *testing.T) {
 						t.Errorf("the firewall took %d MiB at its peak", peak)
 					}
 				}
-				if got := f.goroutines(); got > idle+3 {
-					t.Errorf("%d goroutines are left, where %d are needed:\n%s", got, idle, f.process.stderr.tail(30000))
-				}
+				f.endsWith(idle)
 			})
 		}
 	}
@@ -142,6 +135,7 @@ func TestChaosClientsVanish(t *testing.T) {
 	})
 	for _, up := range []string{"stdio", "http"} {
 		t.Run("http to "+up, func(t *testing.T) {
+			idle := idleGoroutines(t, "http", up)
 			f := startChaos(t, "http", up)
 			f.mustDo("good__ok")
 			f.mustDo("bad__ok")
@@ -157,6 +151,7 @@ func TestChaosClientsVanish(t *testing.T) {
 			f.mustDo("good__ok")
 			f.recovers("bad__ok", "that")
 			f.settles(before)
+			f.endsWith(idle)
 		})
 	}
 }
@@ -534,6 +529,23 @@ func (f *chaosFirewall) goroutines() int {
 		f.t.Fatalf("no stacks after SIGQUIT:\n%s", f.process.stderr.tail(2000))
 	}
 	return n
+}
+
+// idleGoroutines returns how many goroutines a firewall takes that has done the least that there is.
+func idleGoroutines(t *testing.T, down, up string) int {
+	t.Helper()
+	twin := startChaos(t, down, up)
+	twin.mustDo("good__ok")
+	twin.mustDo("bad__ok")
+	return twin.goroutines()
+}
+
+// endsWith ends the firewall, which must have no more goroutines than an idle one, but for a few.
+func (f *chaosFirewall) endsWith(idle int) {
+	f.t.Helper()
+	if got := f.goroutines(); got > idle+3 {
+		f.t.Errorf("%d goroutines are left, where %d are needed:\n%s", got, idle, f.process.stderr.tail(30000))
+	}
 }
 
 // procStatus returns a number of /proc/PID/status, see proc(5).

@@ -78,7 +78,9 @@ func call(w http.ResponseWriter, r *http.Request, tool, id string) {
 		event(result(id, done))
 		event(result(id, `{"content":[{"type":"text","text":"done again"}]}`))
 	case "wrong_id":
-		asJSON(result(`"`+id+`"`, done))
+		for _, wrong := range wrongIDs(id) {
+			event(result(wrong, done))
+		}
 	case "large":
 		asJSON(`{"jsonrpc":"2.0","id":`, id, `,"result":{"content":[{"type":"text","text":"`)
 		for range huge / len(part) {

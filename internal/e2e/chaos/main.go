@@ -132,6 +132,11 @@ func result(id, result string) string {
 	return string(jsonrpc.NewResult([]byte(id), []byte(result))) + "\n"
 }
 
+// wrongIDs are ids that a careless reader could take for the id.
+func wrongIDs(id string) []string {
+	return []string{`"` + id + `"`, id + "0", "-1", `""`, `"x"`, id + ".0", "null"}
+}
+
 func (s *server) call(tool, id string) {
 	const note = `{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info","data":"flood"}}` + "\n"
 	switch tool {
@@ -151,7 +156,7 @@ func (s *server) call(tool, id string) {
 	case "twice":
 		s.write(result(id, done), result(id, `{"content":[{"type":"text","text":"done again"}]}`))
 	case "wrong_id":
-		for _, wrong := range []string{`"` + id + `"`, id + "0", "-1", `""`, `"x"`, id + ".0", "null"} {
+		for _, wrong := range wrongIDs(id) {
 			s.write(result(wrong, done))
 		}
 	case "large":
