@@ -165,7 +165,7 @@ func start(t testing.TB, caCert string, args ...string) *Server {
 func Binary(t testing.TB) string {
 	t.Helper()
 	path, err := Build(io.Discard)
-	if errors.Is(err, ErrUnavailable) {
+	if errors.Is(err, ErrUnavailable) && os.Getenv("CI") == "" {
 		t.Skipf("no Vault server to test against: %v", err)
 	}
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -301,12 +302,15 @@ func write(t *testing.T, path, text string) {
 }
 
 func TestReplaced(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("an open file cannot be removed on Windows")
+	}
 	dir := filepath.Join(t.TempDir(), "s")
 	s := newStore(t, Options{Dir: dir})
 	c := daily(one, one)
 	granted(t, s, start, "1", c)
 	if err := os.Remove(filepath.Join(dir, FileName)); err != nil {
-		t.Skip("an open file cannot be removed here:", err)
+		t.Fatal(err)
 	}
 	for range 2 {
 		if v, err := s.Reserve(ctx, start, "2", []state.Charge{c}); err == nil {
