@@ -163,7 +163,7 @@ var docs = map[string]keyDoc{
 	"Listen.hosts":          {text: "Names that the Host header may have besides those of loopback.", example: "[\"firewall.example.com\"]"},
 	"Listen.origins":        {text: "Web origins that may use the firewall from a browser besides those of loopback.", example: "[\"https://app.example.com\"]"},
 	"Listen.max_request":    {text: "The largest message of a client that is read, over HTTP and standard input alike.", example: "1MiB"},
-	"Listen.shutdown_grace": {text: "How long calls may go on when the firewall is told to stop.", example: "30s"},
+	"Listen.shutdown_grace": {text: "How long calls may go on when the firewall is told to stop; with 0s they are cancelled at once.", example: "30s"},
 }
 
 func docOf(f field) keyDoc { return docs[f.section+"."+f.key] }

@@ -35,7 +35,7 @@ type HTTPOptions struct {
 	KeepAlive   time.Duration // between the comments on a stream without events; 0 means 15 s
 	Resume      time.Duration // a legacy client may take up a broken stream for this long; 0 means 30 s
 	Idle        time.Duration // a session unused for this long is ended; 0 means 30 min
-	Grace       time.Duration // requests under way get this long to finish at shutdown; 0 means 5 s
+	Grace       time.Duration // requests under way get this long to finish at shutdown; 0 cancels them at once
 
 	Log zerolog.Logger
 }
@@ -76,7 +76,6 @@ func NewHTTP(r *proxy.Relay, o HTTPOptions) *HTTP {
 	set(&o.KeepAlive, 15*time.Second)
 	set(&o.Resume, 30*time.Second)
 	set(&o.Idle, 30*time.Minute)
-	set(&o.Grace, 5*time.Second)
 	return &HTTP{
 		relay: r, o: o, quiet: make(chan struct{}), counts: map[string]int{}, opened: map[*session]struct{}{},
 		sessions: map[string]*session{}, listens: map[*context.CancelFunc]struct{}{},

@@ -26,12 +26,12 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// StdioOptions are the limits of Stdio. The zero value means the defaults.
+// StdioOptions are the limits of Stdio.
 type StdioOptions struct {
 	MaxMessage  int           // bytes of one message of the client; 0 means 8 MiB
 	MaxRequests int           // of the client that run at once; 0 means 1024
-	Grace       time.Duration // requests under way get this long to finish once ctx has ended; 0 means 5 s
-	Linger      time.Duration // and this long after the end of the input; 0 cancels them at once
+	Grace       time.Duration // requests under way get this long to finish once ctx has ended; 0 cancels them at once
+	Linger      time.Duration // and this long after the end of the input; 0 as above
 	Log         zerolog.Logger
 }
 
@@ -67,9 +67,6 @@ func Stdio(ctx context.Context, s *proxy.Session, in io.Reader, out io.Writer, o
 	}
 	if o.MaxRequests == 0 {
 		o.MaxRequests = 1024
-	}
-	if o.Grace == 0 {
-		o.Grace = 5 * time.Second
 	}
 	c := &stdio{
 		s: s, o: o, lines: newLineReader(in, o.MaxMessage), out: out,

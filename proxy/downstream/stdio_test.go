@@ -207,7 +207,7 @@ func TestStdioGrace(t *testing.T) {
 }
 
 func TestStdioGraceEnds(t *testing.T) {
-	p := newPipe(t, StdioOptions{Grace: time.Millisecond})
+	p := newPipe(t, StdioOptions{}) // with no grace at all
 	p.start()
 	p.send(call("1", "block", `{}`))
 	wait(t, p.f.event, "the call")
@@ -215,9 +215,10 @@ func TestStdioGraceEnds(t *testing.T) {
 		for p.out.Scan() {
 		}
 	}()
+	stopped := time.Now()
 	p.stop()
-	if got := wait(t, p.f.event, "the cancel"); got != "cancelled" {
-		t.Errorf("got %q", got)
+	if got := wait(t, p.f.event, "the cancel"); got != "cancelled" || time.Since(stopped) > noGrace {
+		t.Errorf("got %q after %s", got, time.Since(stopped))
 	}
 	if err := wait(t, p.done, "the end"); err != nil {
 		t.Error(err)
