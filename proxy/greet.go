@@ -94,6 +94,24 @@ func (l *link) handshake() error {
 	}
 }
 
+// causeTime bounds the wait for the end of a server that reads no more.
+const causeTime = 5 * time.Second
+
+// cause is why the link ended, where err only says that it has: who writes to a server
+// that is gone learns so before it is known what the server said last.
+func (l *link) cause(err error) error {
+	if !errors.Is(err, upstream.ErrClosed) {
+		return err
+	}
+	select {
+	case <-l.gone:
+		return l.reason()
+	case <-l.conn.ctx.Done():
+	case <-time.After(causeTime):
+	}
+	return err
+}
+
 // again reports whether a server refused server/discover with a list of versions that has
 // ours after all: then it is modern, and asked once more (2026-07-28, basic/versioning).
 func (l *link) again(m *jsonrpc.Message) bool {

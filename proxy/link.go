@@ -113,6 +113,7 @@ func (c *conn) connect(ctx context.Context, keys *credentials) (*link, error) {
 	close(l.opened)
 	defer context.AfterFunc(ctx, func() { l.end(ctx.Err()) })()
 	finish := func(err error) (*link, error) {
+		err = l.cause(err)
 		l.end(err)
 		l.transport.Close()
 		return nil, err
