@@ -172,7 +172,9 @@ func (k *call) find() error {
 	k.c = find(f.view())
 	if k.c == nil {
 		k.x.waits()
-		k.x.s.gather(k.x.ctx)
+		if err := k.waitForOwner(); err != nil {
+			return err
+		}
 		if k.c = find(f.view()); k.c == nil {
 			return nil
 		}

@@ -262,12 +262,11 @@ func (f *fleet) starting() string {
 	return ""
 }
 
-// down says of the server that a capability with the name could be of that it is not
-// available, and why, as far as clients are told; "" if no server is down.
-func (f *fleet) down(name string) string {
+// down says of a server that is down that it is not available, and why, as far as clients are
+// told; "" if none is.
+func (f *fleet) down() string {
 	for _, c := range f.all() {
-		of := !f.relay.current.Load().prefix || strings.HasPrefix(name, c.name+"__") || strings.Contains(name, ":")
-		if err := c.failed(); err != nil && of {
+		if err := c.failed(); err != nil {
 			return fmt.Sprintf("server %s is not available: %s; the firewall's log says more", c.name, told(err))
 		}
 	}

@@ -109,10 +109,12 @@ func (x *Exchange) turnedAway(rec audit.Record, code int, rule, message, more st
 
 // turnAway answers for a capability that the session cannot see.
 func (k *call) turnAway(code int, message string) answer {
-	if late := k.x.s.fleet.starting(); late != "" {
-		message += " (server " + late + " is still starting: try again in a moment)"
-	} else if reason := k.x.s.fleet.down(k.target); reason != "" {
-		message += " (" + reason + ")"
+	if _, anybody := k.owner(); anybody {
+		if late := k.x.s.fleet.starting(); late != "" {
+			message += " (server " + late + " is still starting: try again in a moment)"
+		} else if reason := k.x.s.fleet.down(); reason != "" {
+			message += " (" + reason + ")"
+		}
 	}
 	return k.x.turnedAway(k.newRecord("refusal"), code, "unknown", message, k.x.uriMember())
 }

@@ -29,6 +29,7 @@
 //	related.go    which task a message belongs to
 //	fleet.go      connections to the servers and their restarts
 //	greet.go      the handshake with a server: its era and what it offers
+//	owner.go      which server a call is for that is not up
 //	link.go       one connection: requests and answers
 //	receive.go    what a server sends
 //	forward.go    a call as it is sent to the server
