@@ -194,8 +194,8 @@ func startBridge(t *testing.T, command []string) string {
 }
 
 // clientScenarios are the scenarios of the suite's client half in which what is tested is the firewall's way of being a
-// client: the suite's server sees what the firewall sends it. Those of auth/ are not among them: they test how a client
-// obtains an OAuth token, and the firewall sends the credentials that its configuration names.
+// client: the suite's server sees what the firewall sends it. Those of auth/ are in
+// oauthScenarios.
 var clientScenarios = map[string][]string{
 	"2025-06-18": {"initialize", "tools_call"},
 	"2025-11-25": {"initialize", "tools_call", "elicitation-sep1034-client-defaults", "sse-retry", "json-schema-2020-12-preservation"},

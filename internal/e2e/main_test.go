@@ -27,7 +27,7 @@ import (
 var buildDir string
 
 func TestMain(m *testing.M) {
-	// The test binary is also what some tests start: see era.Run, record, and suiteClient.
+	// The test binary is also what some tests start: see era.Run, record, suiteClient and suiteOAuth.
 	if len(os.Args) > 3 {
 		switch os.Args[1] {
 		case "era":
@@ -36,6 +36,8 @@ func TestMain(m *testing.M) {
 			os.Exit(record(os.Args[2], os.Args[3:]))
 		case "suite-client":
 			os.Exit(suiteClient(os.Args[2:]))
+		case "suite-oauth":
+			os.Exit(suiteOAuth(os.Args[2:]))
 		}
 	}
 	os.Exit(func() int {
