@@ -1,13 +1,13 @@
 package e2e
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -16,30 +16,39 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// oauthScenarios are those of the suite's auth/ in which the client is a machine, as the firewall is, and what each must
-// see it do. They are extensions, which belong to no revision. The others are about a person at a browser: registration of
-// clients, authorization codes, the scopes to ask the person for, and who sent the code (iss). The firewall has no browser;
-// that its discovery is that of the specification, internal/oauth tests.
+// oauthScenarios are those of the suite's auth/ that have a meaning for a client that is a machine, and a check of each that
+// must succeed. The others are about a person at a browser: the registration of clients, the scopes to ask the person for,
+// who sent the authorization code (iss); or about extensions that the firewall does not have. Left out is also
+// metadata-var3: it gives no metadata at the well-known places, where the test looks for the issuer to configure.
 var oauthScenarios = map[string]string{
-	"auth/client-credentials-basic": "client-credentials-basic-auth",
-	"auth/client-credentials-jwt":   "client-credentials-jwt-verified",
+	"auth/client-credentials-basic":  "client-credentials-basic-auth",
+	"auth/client-credentials-jwt":    "client-credentials-jwt-verified",
+	"auth/metadata-default":          "valid-bearer-token",
+	"auth/metadata-var1":             "valid-bearer-token",
+	"auth/metadata-var2":             "valid-bearer-token",
+	"auth/metadata-issuer-mismatch":  "sep-2468-client-validate-metadata-issuer",
+	"auth/resource-mismatch":         "resource-mismatch-rejected",
+	"auth/token-endpoint-auth-basic": "token-endpoint-auth-method",
+	"auth/token-endpoint-auth-post":  "token-endpoint-auth-method",
+	"auth/pre-registration":          "pre-registration-auth",
 }
+
+// browserChecks are of what only a client with a browser does.
+var browserChecks = []string{"client-registration", "authorization-request", "resource-parameter-in-authorization"}
 
 // TestConformanceOAuth lets the firewall get access tokens from the suite's authorization server.
 func TestConformanceOAuth(t *testing.T) {
-	for name, proof := range oauthScenarios {
+	for name, must := range oauthScenarios {
 		t.Run(name, func(t *testing.T) {
 			command := strings.Join([]string{self(t), "suite-oauth", firewall(t), t.TempDir()}, " ")
 			s := runClientScenario(t, "", name, command)
 			for check, status := range s.checks {
-				if status == "FAILURE" || status == "WARNING" {
+				if (status == "FAILURE" || status == "WARNING") && !slices.Contains(browserChecks, check) {
 					t.Errorf("%s: %s: %s", check, status, s.errors[check])
 				}
 			}
-			for _, check := range []string{proof, "authorization-server-metadata", "valid-bearer-token"} {
-				if s.checks[check] != "SUCCESS" {
-					t.Errorf("%s: %q", check, s.checks[check])
-				}
+			if s.checks[must] != "SUCCESS" {
+				t.Errorf("%s: %q", must, s.checks[must])
 			}
 		})
 	}
@@ -62,12 +71,17 @@ func listWithOAuth(firewall, dir, server string) error {
 		Secret string `json:"client_secret"`
 		Key    string `json:"private_key_pem"`
 	}
-	if err := json.Unmarshal([]byte(os.Getenv("MCP_CONFORMANCE_CONTEXT")), &given); err != nil {
-		return fmt.Errorf("MCP_CONFORMANCE_CONTEXT: %w", err)
+	if text := os.Getenv("MCP_CONFORMANCE_CONTEXT"); text != "" {
+		if err := json.Unmarshal([]byte(text), &given); err != nil {
+			return fmt.Errorf("MCP_CONFORMANCE_CONTEXT: %w", err)
+		}
 	}
 	issuer, err := registeredAt(server)
 	if err != nil {
 		return err
+	}
+	if given.ID == "" { // any will do
+		given.ID, given.Secret = "firewall", "the secret of the firewall"
 	}
 	oauth := object{"grant": "client_credentials", "client_id": given.ID, "issuer": issuer}
 	if given.Key != "" {
@@ -91,12 +105,8 @@ func listWithOAuth(firewall, dir, server string) error {
 	}
 	cmd := exec.Command(firewall, "tools", "--config", config)
 	cmd.Env = append(os.Environ(), "SUITE_SECRET="+given.Secret+given.Key)
-	out, err := cmd.CombinedOutput()
-	os.Stderr.Write(out)
-	if err == nil && !strings.Contains(string(out), "test-tool") {
-		err = errors.New("the server's tool is not listed")
-	}
-	return err
+	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
+	return cmd.Run() // which fails where the server is not to be trusted
 }
 
 // registeredAt returns the authorization server at which the suite's client is registered: whoever registers a client
@@ -105,6 +115,10 @@ func registeredAt(server string) (string, error) {
 	base := strings.TrimSuffix(server, "/mcp")
 	client := http.Client{Timeout: 10 * time.Second}
 	response, err := client.Get(base + "/.well-known/oauth-protected-resource/mcp")
+	if err == nil && response.StatusCode == http.StatusNotFound {
+		response.Body.Close()
+		response, err = client.Get(base + "/.well-known/oauth-protected-resource")
+	}
 	if err != nil {
 		return "", err
 	}

@@ -90,12 +90,13 @@ func runServerSuite(t *testing.T, revision, endpoint string) suiteResult {
 	return result
 }
 
-// runClientScenario runs one scenario of the client half with the command as the client.
+// runClientScenario runs one scenario of the client half with the command as the client. The revision of an extension
+// is "".
 func runClientScenario(t *testing.T, revision, name, command string) *scenario {
 	t.Helper()
 	out := t.TempDir()
 	args := []string{"client", "--command", command, "--scenario", name, "--timeout", scenarioTimeout, "-o", out}
-	if revision != "" { // which extensions do not have
+	if revision != "" {
 		args = append(args, "--spec-version", revision)
 	}
 	log := suite(t, args...)
