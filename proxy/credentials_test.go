@@ -392,7 +392,7 @@ func TestCredentialsThatCannotBeHad(t *testing.T) {
 		c.Servers = append(c.Servers, childServer("child", "${file:"+path+"}"))
 	}, f)
 	c := newClient(t, r).legacy(`{}`)
-	got := c.until("child__who", `{}`, "server child is not available: its credentials could not be obtained; the firewall's log says more")
+	got := c.until("child__who", `{}`, "server child is not available: its credentials could not be obtained; it is being restarted, and the firewall's log says more")
 	mustLack(t, got, path, "resolving")
 	mustContain(t, c.callTool("fake__echo", `{}`), `"ok"`)
 	// A person at the machine is told all.
@@ -564,5 +564,5 @@ func TestStatusIsNotQuoted(t *testing.T) {
 	t.Cleanup(srv.Close)
 	r := testRelay(t, func(c *config.Config) { c.Servers = append(c.Servers, webServer("web", srv.URL, nil)) })
 	c := newClient(t, r).legacy(`{}`)
-	mustLack(t, c.until("echo", `{}`, "server web is not available: the server answered with HTTP status 500 (Internal Server Error); the firewall's log says more"), "ignore")
+	mustLack(t, c.until("echo", `{}`, "server web is not available: the server answered with HTTP status 500 (Internal Server Error); it is being restarted, and the firewall's log says more"), "ignore")
 }

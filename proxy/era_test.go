@@ -526,9 +526,8 @@ func TestSlowServerDelaysNobody(t *testing.T) {
 	c.s.fleet.born = began.Add(-listGrace)
 	began = time.Now()
 	c.send(`{"jsonrpc":"2.0","id":"again","method":"tools/list"}`)
-	mustContain(t, c.callTool("slow__echo", `{}`), "server slow is still starting")
 	if took := time.Since(began); took > 500*time.Millisecond {
-		t.Errorf("a list and a call took %v after the grace", took)
+		t.Errorf("a list took %v after the grace", took)
 	}
 	conn := <-slow.conns
 	m, err := jsonrpc.Parse([]byte(slow.await(t, `"initialize"`)), jsonrpc.Limits{})

@@ -21,6 +21,7 @@ type listenState struct {
 	current map[string]bool // URIs subscribed to
 	key     string
 	delay   time.Duration // before it is opened again once the server has ended it
+	waits   bool          // for that to pass, whoever wants it opened meanwhile
 }
 
 var errListenEnded = errors.New("the stream of notifications was ended")
@@ -35,15 +36,23 @@ func (ls *listenState) again(began time.Time) time.Duration {
 	return ls.delay
 }
 
-func (ls *listenState) ended(id int64) bool {
+// ended notes that the stream is over, and whether it is opened again only after a while. It
+// is false if another stream has taken its place.
+func (ls *listenState) ended(id int64, waits bool) bool {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
 	if ls.up == nil || ls.up.id != id {
 		return false
 	}
-	ls.up = nil
-	ls.key = ""
+	ls.up, ls.key, ls.waits = nil, "", waits
 	return true
+}
+
+// waited ends the while.
+func (ls *listenState) waited() {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	ls.waits = false
 }
 
 // resubscribe makes the server send the updates that sessions want, and no others.
@@ -101,7 +110,7 @@ func (l *link) relisten() {
 	}
 	l.listens.mu.Lock()
 	defer l.listens.mu.Unlock()
-	if l.listens.key == string(filter) {
+	if l.listens.waits || l.listens.key == string(filter) {
 		return
 	}
 	old := l.listens.up
@@ -141,11 +150,12 @@ func (l *link) keepListening(up *upcall) {
 		return
 	}
 	l.forget(up)
-	if !l.listens.ended(up.id) || refused {
+	if !l.listens.ended(up.id, !refused) || refused {
 		return
 	}
 	select {
 	case <-time.After(l.listens.again(began)):
+		l.listens.waited()
 		l.relisten()
 	case <-l.gone:
 	}
