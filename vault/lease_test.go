@@ -85,8 +85,10 @@ func startDatabase(t *testing.T) *dyn {
 		"brief": {3 * time.Second, time.Hour},
 		"lost":  {3 * time.Second, time.Hour},
 		"while": {10 * time.Second, time.Hour},
-		"one":   {time.Hour, 24 * time.Hour},
-		"back":  {time.Hour, 24 * time.Hour},
+		// Of a lease this long there is more than the longest grace left when a renewal has failed once.
+		"longer": {30 * time.Second, time.Hour},
+		"one":    {time.Hour, 24 * time.Hour},
+		"back":   {time.Hour, 24 * time.Hour},
 	})
 	d.token = d.Token(t, leasePolicy)
 	return d
@@ -425,7 +427,7 @@ func TestLease(t *testing.T) {
 	})
 	t.Run("sealed and back in time", func(t *testing.T) {
 		r, log := d.resolver(t, Options{})
-		g := acquire(t, r, creds("while")...)
+		g := acquire(t, r, creds("longer")...)
 		root := d.Client(t)
 		if err := root.Sys().Seal(); err != nil {
 			t.Fatal(err)
