@@ -10,6 +10,7 @@ import (
 type words uint64
 
 const (
+	dialWord    words = 1 << 57 // "call", "text" just before the number
 	exampleWord words = 1 << 58 // what follows is an example
 	reachedAt   words = 1 << 59 // "at", "on", "to" just before the number
 	labelPhone  words = 1 << 60 // a word that is a label of a telephone number
@@ -72,12 +73,13 @@ func (s *scanner) near() words {
 	if name, ok := memberName(s.text, i); ok {
 		var general bool
 		s.words, general = read(name)
+		s.words &^= dialWord
 		if !general {
 			return s.words
 		}
 		// What stands before tells, but not that it is an id.
 		w, _ := read(before(s.text, i))
-		s.words |= w &^ (notPersonal | labelPhone)
+		s.words |= w &^ (notPersonal | labelPhone | dialWord)
 		return s.words
 	}
 	t := before(s.text, i)
@@ -208,7 +210,7 @@ func read(text []byte) (is words, general bool) {
 		w := d.find(word)
 		if w != 0 || !anyName[string(word)] {
 			general = false
-			is &^= notPersonal | labelPhone | reachedAt // these are what the last word says
+			is &^= notPersonal | labelPhone | reachedAt | dialWord // these are what the last word says
 		}
 		is |= w
 		if last < lastWord {

@@ -16,7 +16,7 @@ func (s *scanner) hasPlus(first int) bool {
 //   - 7 to 15 digits near such a word, unless they are a date; near a word that
 //     is also used otherwise ("call", "office") they have to be in groups, or
 //     it is put so that it can be nothing else ("Office: 2125550123",
-//     "call me at 2125550123");
+//     "call me at 2125550123", "text 2125550123");
 //   - a national number of one of Options.Regions, without any word, if it is
 //     written in groups as that country writes it.
 func (s *scanner) phone(first int, plus bool) (last, end int) {
@@ -58,9 +58,10 @@ func (s *scanner) phone(first int, plus bool) (last, end int) {
 			return last, end
 		}
 	}
-	// Without a word, North America's groups and those that begin with 0 count.
+	// Without a word, groups that begin with 0 or a digit dialled before long
+	// distance count, those of three, and what is in parentheses.
 	g := &c.groups[first]
-	if (s.near()|s.behind())&(bit(phone)|weakPhone) == 0 && digits[0] != '0' && g.n != 3 && (g.n != 1 || digits[0] != '1') {
+	if (s.near()|s.behind())&(bit(phone)|weakPhone) == 0 && digits[0] != '0' && g.n != 3 && (g.n != 1 || digits[0] != '1' && digits[0] != '8') && !opened {
 		return -1, 0
 	}
 	return s.national(first, start, left, opened)
@@ -88,6 +89,9 @@ func (s *scanner) abroad(first, start, skip int) (last, end int) {
 		p, national := t.split(number[min(skip, len(number)):])
 		if p.start == 0 || len(national) < 4 || same(national) {
 			continue
+		}
+		if p == t.codes[52] && len(national) == 11 && national[0] == '1' {
+			national = national[1:] // dialled before Mexico's mobile numbers until 2019
 		}
 		if t.valid(p, national) && (skip == 0 || last > first || s.near()&bit(phone) != 0) {
 			return s.dialled(first, start, last)
@@ -148,7 +152,8 @@ func (s *scanner) national(first, start int, left bound, opened bool) (last, end
 			}
 		case near&labelPhone != 0 && n >= 9 && !s.calendar(&w):
 		case near&weakPhone != 0 && grouped && s.spaced(&w):
-		case near&weakPhone != 0 && near&reachedAt != 0 && n >= 9 && n <= 12 && w.digits[0] != '1' && !s.calendar(&w):
+		case near&weakPhone != 0 && near&reachedAt != 0 && n >= 8 && n <= 12 && !s.calendar(&w) && (w.digits[0] != '1' || n == 11 && s.bare(w.digits)):
+		case near&dialWord != 0 && n >= 9 && n <= 12 && (w.digits[0] != '1' || n == 11) && start >= 2 && s.text[start-1] == ' ' && isLetter(s.text[start-2]) && s.bare(w.digits):
 		case grouped && w.left == apart && w.right == apart && near&notPersonal == 0 && s.written(&w, opened):
 		default:
 			continue
@@ -187,24 +192,57 @@ func (s *scanner) written(w *window, opened bool) bool {
 		p := t.codes[r.code]
 		switch {
 		case r.code == 1:
-			// (212) 555-0123, 212-555-0123, 212.555.0123, 1-212-555-0123
-			national := d
+			// (212) 555-0123, 212-555-0123, 212.555.0123, 212/555-0123, 1-212-555-0123, 1 (212) 555-0123
+			national, area := d, w.first
 			if w.shape == 0x1334 && d[0] == '1' {
-				national = d[1:]
+				national, area = d[1:], w.first+1
 			} else if w.shape != 0x334 {
 				continue
 			}
-			if (sep == '-' || sep == '.' || sep != ' ' && opened) && t.valid(p, national) {
+			// Nothing else is written so: areas that are not given out count as well.
+			inParentheses := opened || area > w.first && s.chain.groups[area].sep == '('
+			if inParentheses && sep != ' ' || extension(s.text, w.end) > w.end {
+				return true
+			}
+			if (sep == '-' || sep == '.' || s.seps(w, "/-")) && national[0] >= '2' && national[3] >= '2' {
+				return true
+			}
+		case r.code == 7:
+			// 8 (916) 123-45-67
+			if w.shape == 0x13322 && d[0] == '8' && s.chain.groups[w.first+1].sep == '(' && t.valid(p, d[1:]) {
+				return true
+			}
+		case r.code == 55 && opened:
+			// (11) 91234-5678
+			if (w.shape == 0x254 || w.shape == 0x244) && t.valid(p, d) {
+				return true
+			}
+		case r.code == 86 && d[0] == '1':
+			// 138 0013 8000, 138-0013-8000
+			if w.shape == 0x344 && (sep == ' ' || sep == '-') && t.valid(p, d) {
 				return true
 			}
 		case r.prefix == "0" && d[0] == '0' && w.last > w.first && w.last-w.first < 6:
 			// 020 7946 0018, (030) 123456, 030/123456, 06 12 34 56 78
-			if sep == '?' && !opened || sep == '.' && w.shape != 0x22222 || sep == '/' && w.last > w.first+1 {
+			if sep == '?' && !opened || sep == '.' && w.shape != 0x22222 && w.shape != 0x433 || sep == '/' && w.last > w.first+1 {
 				continue
 			}
 			if s.chain.groups[w.first].n >= 2 && s.smallest(w) >= 2 && t.valid(p, d[1:]) {
 				return true
 			}
+		}
+	}
+	return false
+}
+
+// bare says whether the digits are in the plan of one of the regions, with or
+// without what is dialled before a number there.
+func (s *scanner) bare(d []byte) bool {
+	t := plans()
+	for _, r := range s.d.regions {
+		n := len(r.prefix)
+		if p := t.codes[r.code]; t.valid(p, d) || n > 0 && n < len(d) && string(d[:n]) == r.prefix && t.valid(p, d[n:]) {
+			return true
 		}
 	}
 	return false

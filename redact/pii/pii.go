@@ -65,8 +65,9 @@ type Options struct {
 
 // DefaultRegions are those of the countries whose ids are found, as far as
 // their numbers written inside the country can be told from other numbers:
-// North America's by its groups, the others by the 0 before the area code.
-var DefaultRegions = []string{"US", "GB", "DE", "FR", "NL", "BE", "CH", "AT", "SE", "FI", "TR", "IL", "ZA", "AU", "NZ", "IN", "JP", "KR", "CN", "BR", "AR"}
+// North America's, China's, Brazil's and Russia's by their groups, the others by
+// the 0 before the area code.
+var DefaultRegions = []string{"US", "GB", "DE", "FR", "NL", "BE", "CH", "AT", "SE", "FI", "TR", "IL", "ZA", "AU", "NZ", "IN", "JP", "KR", "CN", "BR", "AR", "RU"}
 
 // ErrTime means that the time was over before the whole text was looked at.
 var ErrTime = errors.New("looking for personal data took longer than allowed")

@@ -64,6 +64,7 @@ var vocabulary = []struct {
 		bit(dkCPR) | bit(krRRN) | bit(ptNIF) | bit(deTaxID),
 		words: "national id, nationalid, national identification, identity number, identification number, id number, idnumber, personal id"},
 	{is: bit(zaID), words: "rsa id, sa id, south african, south africa, said, identiteitsnommer"},
+	{is: dialWord, words: "call, text, dial, ring, contact"},
 	{is: exampleWord, words: "example, examples, e g, eg, such as, for instance, placeholder"},
 	{is: reachedAt, words: "at, on, to, via, registered"},
 	{is: notPersonal, words: "id, ids, uid, guid, uuid, time, timestamp, timestamps, ts, epoch, hash, sha, checksum, digest, offset, size, bytes, length, " +
