@@ -68,7 +68,7 @@ func issuer(d []byte) (usual, ok bool) {
 	case p4 == 1800, p4 == 2131: // JCB's first cards
 		return false, n == 15
 	case p3 >= 300 && p3 <= 305, p4 == 3095, p2 == 36, p2 == 38, p2 == 39: // Diners Club
-		return false, n == 14 || long
+		return n == 14, n == 14 || long
 	case p4 >= 2200 && p4 <= 2204: // Mir
 		return n == 16, long
 	case p4 == 9792: // Troy
@@ -76,10 +76,12 @@ func issuer(d []byte) (usual, ok bool) {
 	case p4 == 6011, p3 >= 644 && p3 <= 649, p2 == 65: // Discover, RuPay, Elo, Verve
 		return n == 16, long
 	case p2 == 62, p2 == 81, p2 == 82: // UnionPay, RuPay
-		return n == 16, long
+		return n == 16 || n == 19 && p2 == 62, long
 	case p2 == 50, p2 >= 56 && p2 <= 58, p2/10 == 6: // Maestro and national debit cards
 		usual := p4 == 5018 || p4 == 5020 || p4 == 5038 || p4 == 6304 || p4 >= 6759 && p4 <= 6763 ||
-			p6 >= 506099 && p6 <= 506198 || p6 >= 508500 && p6 <= 508999
+			p6 >= 506099 && p6 <= 506198 || p6 >= 508500 && p6 <= 508999 || // Verve, RuPay
+			p6 >= 506699 && p6 <= 506778 || p4 >= 5090 && p4 <= 5099 || // Elo
+			p6 >= 606985 && p6 <= 608499 || p6 == 606282 || p6 == 637095 // RuPay, Hipercard
 		return n == 16 && usual, true
 	}
 	return false, false

@@ -131,7 +131,7 @@ func (s *scanner) local(low, end int) int {
 	for i < end && (text[i] == '.' || text[i] == '-' || text[i] == '+' || text[i] == '%' || text[i] == '\'' || zeroWidth(text, i) > 0) {
 		i += max(1, zeroWidth(text, i))
 	}
-	if i == end || end-i > maxLocal || text[end-1] == '.' {
+	if i == end || end-i > maxLocal { // a dot at the end is against RFC 5321, but in use
 		return -1
 	}
 	return i

@@ -18,7 +18,9 @@ func ibanLength(a, b byte) int {
 }
 
 // iban looks at the IBAN that begins with two letters at i, and returns where
-// it ends, or 0. Its groups may be separated by one space or dash each.
+// it ends, or 0. Its groups may be separated by a dash or dot each, by spaces or
+// by line breaks, also the letters from what follows. One that may be in
+// hexadecimal, in lower case, needs a word that says what it is.
 func (s *scanner) iban(i int) int {
 	text := s.text
 	if i+15 > len(text) {
@@ -51,7 +53,12 @@ func (s *scanner) iban(i int) int {
 		}
 		c, size := byte(0), 1
 		switch text[p] {
-		case ' ', '-', '.':
+		case ' ', '\n', '\r':
+			c = ' '
+			for size < 4 && p+size < len(text) && (text[p+size] == ' ' || text[p+size] == '\n') {
+				size++
+			}
+		case '-', '.':
 			c = text[p]
 		default:
 			if text[p] < 0x80 {
@@ -61,7 +68,7 @@ func (s *scanner) iban(i int) int {
 				return 0
 			}
 		}
-		if n < 4 || sep != 0 && sep != c || c == '/' || c == '(' {
+		if n < 2 || n == 3 || n == 2 && c != ' ' || sep != 0 && sep != c || c == '/' || c == '(' {
 			return 0
 		}
 		sep = c
@@ -75,8 +82,23 @@ func (s *scanner) iban(i int) int {
 	if n < want || p < len(text) && isWord(text[p]) || !mod97(buf[:n]) {
 		return 0
 	}
-	if !s.add(i, p, iban) {
+	if hexLower(buf[:n]) && !s.about(i, iban) || !s.add(i, p, iban) {
 		return 0
 	}
 	return p
+}
+
+// hexLower says whether an IBAN may be a number in hexadecimal, in lower case,
+// which is unlikely to have two letters only.
+func hexLower(b []byte) bool {
+	letters := 0
+	for _, c := range b {
+		if !isHex(c) || c-'A' < 26 {
+			return false
+		}
+		if isLetter(c) {
+			letters++
+		}
+	}
+	return letters > 2
 }

@@ -7,10 +7,13 @@ import "bytes"
 func (s *scanner) word(start, i int) int {
 	text := s.text
 	letters := i - start
-	for _, c := range text[start:i] {
-		if c == '_' {
-			return wordEnd(text, i)
+	if n := bytes.LastIndexByte(text[start:i], '_'); n >= 0 {
+		if letters-n == 3 {
+			if end := s.iban(i - 2); end > 0 {
+				return end
+			}
 		}
+		return wordEnd(text, i)
 	}
 	switch letters {
 	case 1:
@@ -62,16 +65,16 @@ func (s *scanner) word(start, i int) int {
 	return wordEnd(text, i)
 }
 
-// shaped says whether the text at i is as the pattern says, by itself: A for a
-// letter, 9 for a digit, * for either.
+// shaped says whether the text at i is as the pattern says, by itself.
 func (s *scanner) shaped(i int, pattern string) bool {
-	text := s.text
 	end := i + len(pattern)
-	if end > len(text) || s.wordAt(end) || s.left(i) == inside {
-		return false
-	}
-	for k := range len(pattern) {
-		c := text[i+k]
+	return end <= len(s.text) && !s.wordAt(end) && shaped(s.text[i:end], pattern) && s.left(i) != inside
+}
+
+// shaped says whether a text is as the pattern, which is as long, says: A for a
+// letter, 9 for a digit, * for either, other signs for themselves.
+func shaped(text []byte, pattern string) bool {
+	for k, c := range text {
 		switch pattern[k] {
 		case 'A':
 			if !isLetter(c) {
@@ -81,8 +84,12 @@ func (s *scanner) shaped(i int, pattern string) bool {
 			if !isDigit(c) {
 				return false
 			}
-		default:
+		case '*':
 			if c == '_' || !isWord(c) {
+				return false
+			}
+		default:
+			if c != pattern[k] {
 				return false
 			}
 		}
@@ -276,11 +283,40 @@ func (s *scanner) pan(i int) int {
 // month's letter, the day (40 more for women) and the check letter. Digits may
 // be replaced by letters where two people would have the same.
 func (s *scanner) fiscalCode(i int) int {
-	if !s.shaped(i, "AAAAAA**A**A***A") {
+	if !s.shaped(i, "AAAAAA**A**A***A") || !fiscalCheck(s.text[i:i+16]) || !s.add(i, i+16, itFiscalCode) {
 		return 0
 	}
+	return i + 16
+}
+
+// behindLetters looks at what is spelled in groups, with a space and the first
+// digit at i behind capitals: DE 89 3704..., RSS MRA 85T10 A562S.
+func (s *scanner) behindLetters(i int) int {
+	text := s.text
+	if text[i-3]-'A' >= 26 {
+		return 0
+	}
+	if i == 3 || !isWord(text[i-4]) {
+		return s.iban(i - 3)
+	}
+	start, end := i-8, i+11
+	if start < 0 || text[i-5] != ' ' || end > len(text) || text[i+5] != ' ' || s.wordAt(end) || s.left(start) == inside {
+		return 0
+	}
+	var code [16]byte
+	n := copy(code[:], text[start:i-5])
+	n += copy(code[n:], text[i-4:i-1])
+	n += copy(code[n:], text[i:i+5])
+	copy(code[n:], text[i+6:end])
+	if !shaped(code[:], "AAAAAA**A**A***A") || !fiscalCheck(code[:]) || !s.add(start, end, itFiscalCode) {
+		return 0
+	}
+	return end
+}
+
+// fiscalCheck is of 16 letters and digits.
+func fiscalCheck(t []byte) bool {
 	const odd = "\x01\x00\x05\x07\x09\x0d\x0f\x11\x13\x15\x02\x04\x12\x14\x0b\x03\x06\x08\x0c\x0e\x10\x0a\x16\x19\x18\x17"
-	t := s.text[i : i+16]
 	sum := 0
 	for k, c := range t[:15] {
 		v := int(c - '0')
@@ -301,10 +337,50 @@ func (s *scanner) fiscalCode(i int) int {
 		day := two(t, 9)
 		known = known && day%40 >= 1 && day%40 <= 31 && day <= 71
 	}
-	if !known || byte('A'+sum%26) != t[15]&^0x20 || !s.add(i, i+16, itFiscalCode) {
+	return known && byte('A'+sum%26) == t[15]&^0x20
+}
+
+// cnpj looks at a Brazilian CNPJ with letters (Receita Federal, IN 2229/2024) at
+// i, as it is printed: 12.ABC.345/01DE-35.
+func (s *scanner) cnpj(i int) int {
+	const printed = 18
+	if i < 0 || !s.shaped(i, "**.***.***/****-99") {
 		return 0
 	}
-	return i + 16
+	var d [14]byte
+	n := 0
+	for _, c := range s.text[i : i+printed] {
+		if isWord(c) {
+			d[n] = c
+			n++
+		}
+	}
+	if !cnpjLetters(d[:]) || !s.add(i, i+printed, brCNPJ) {
+		return 0
+	}
+	return i + printed
+}
+
+// bareCNPJ looks at one without signs, which a word has to name.
+func (s *scanner) bareCNPJ(i int) int {
+	const size = 14
+	if !s.wordAt(i+size-1) || !s.shaped(i, "************99") || !cnpjLetters(s.text[i:i+size]) || !s.about(i, brCNPJ) || !s.add(i, i+size, brCNPJ) {
+		return 0
+	}
+	return i + size
+}
+
+// cnpjLetters is cnpjCheck for numbers with letters, which count as what their
+// codes are more than that of 0. Those of digits alone are for id.
+func cnpjLetters(d []byte) bool {
+	letters := false
+	for _, c := range d {
+		if c-'a' < 26 {
+			return false
+		}
+		letters = letters || isLetter(c)
+	}
+	return letters && cnpjCheck(d)
 }
 
 // hetu looks at a Finnish personal identity code (Digital and Population Data

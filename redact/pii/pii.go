@@ -29,7 +29,8 @@
 // writing there is no library in Go alone that finds names and is kept up
 // (prose is archived; the others call C or download models).
 // E-mail addresses written in words ("jane at example dot com") and those with
-// a quoted local part. Numbers in words, and numbers split over lines. An address
+// a quoted local part; user@10.0.0.1, which is a login. Numbers in words, and numbers
+// but IBANs split over lines. An address
 // at example.com and the like that the text itself calls an example.
 //
 // A bare card number or id whose name ends with "id", "timestamp" or another
@@ -222,7 +223,7 @@ var kinds = [kindCount]Type{
 	dkCPR:           {"dk_cpr", "Denmark: CPR number"},
 	fiHETU:          {"fi_hetu", "Finland: henkilötunnus"},
 	brCPF:           {"br_cpf", "Brazil: CPF of persons"},
-	brCNPJ:          {"br_cnpj", "Brazil: CNPJ of firms, with digits only"},
+	brCNPJ:          {"br_cnpj", "Brazil: CNPJ of firms"},
 	mxCURP:          {"mx_curp", "Mexico: CURP"},
 	arCUIT:          {"ar_cuit", "Argentina: CUIT, CUIL"},
 	clRUT:           {"cl_rut", "Chile: RUT"},

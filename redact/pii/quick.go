@@ -23,7 +23,7 @@ func (s *scanner) quick(i int) int {
 		if n <= 5 {
 			return end
 		}
-		if n == 11 || n == 13 && text[i] == '7' || n >= 15 || before == '+' || before == '(' || before >= 0x80 {
+		if n == 11 || n == 13 && text[i] == '7' || n == 14 && text[i] == '3' || n >= 15 || before == '+' || before == '(' || before >= 0x80 {
 			return 0
 		}
 		s.chain.groups[0], s.chain.n = group{start: i, end: end, n: n}, 1
@@ -49,7 +49,7 @@ func (s *scanner) quick(i int) int {
 			return e
 		}
 		e := wordEnd(text, end)
-		if e-i <= 4 || n > 4 && before == ' ' && (c|0x20 == 'x' || c|0x20 == 'e') {
+		if e-i <= 4 || e-i == 14 || n > 4 && before == ' ' && (c|0x20 == 'x' || c|0x20 == 'e') {
 			return 0
 		}
 		return e

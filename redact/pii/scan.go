@@ -175,6 +175,16 @@ func digitAt(text []byte, i int) (byte, int) {
 // digit is, and returns where to go on.
 func (s *scanner) number(i int) int {
 	text := s.text
+	switch {
+	case i >= 3 && text[i-1] == ' ' && text[i-2]-'A' < 26:
+		if end := s.behindLetters(i); end > 0 {
+			return end
+		}
+	case i >= 16 && text[i-1] == '-' && text[i-6] == '/':
+		if end := s.cnpj(i - 16); end > 0 {
+			return end
+		}
+	}
 	if end := s.quick(i); end > 0 {
 		return end
 	}
@@ -183,9 +193,17 @@ func (s *scanner) number(i int) int {
 		start--
 	}
 	if start > 0 && isWord(text[start-1]) {
+		if text[i-3] == '_' {
+			if end := s.iban(i - 2); end > 0 {
+				return end
+			}
+		}
 		return wordEnd(text, i) // a long word with digits: an identifier, base64
 	}
 	if end := s.address6(start, i); end > i {
+		return end
+	}
+	if end := s.bareCNPJ(start); end > 0 {
 		return end
 	}
 	if start < i {

@@ -19,10 +19,11 @@ var vocabulary = []struct {
 		"registered, reach, ring, extension, anrufen, anruf, " +
 		"llamar, llama, appeler, appelez, appel, chiamare, chiama, ligar, bellen, ringa, signal, telegram, viber"},
 	{is: bit(creditCard), words: "card, cards, cardnumber, cardno, cc, ccnum, ccn, ccnumber, creditcard, creditcardnumber, credit, debit, debitcard, " +
-		"visa, mastercard, amex, american express, maestro, diners, discover, jcb, unionpay, rupay, pan, carte, cb, carte bancaire, " +
+		"visa, mastercard, amex, american express, maestro, diners, discover, jcb, charge, pay with, paid with, payment method, unionpay, rupay, pan, carte, cb, carte bancaire, " +
 		"karte, kreditkarte, kreditkartennummer, kartennummer, tarjeta, cartão, cartao, carta, carta di credito, kort, kortnummer, kreditkort, " +
 		"kaart, creditcardnummer, kartı, kart, karta, karty, luottokortti, cvv, cvc"},
 	{is: bit(creditCard), words: "信用卡, 银行卡, 銀行卡, カード, 카드, карт, כרטיס אשראי, بطاقة, कार्ड", anywhere: true},
+	{is: bit(iban), words: "iban, ibans, bank account, bankverbindung, konto, kontonummer, compte bancaire, cuenta, conto, rekening, rekeningnummer, bic, swift"},
 	{is: bit(ssn), words: "ssn, ssns, socialsecurity, socialsecuritynumber, social security, soc sec, ss number, itin, taxpayer identification, taxpayer id"},
 	{is: bit(ukNHS), words: "nhs, nhsnumber, health service, chi number"},
 	{is: bit(ukNINO), words: "nino, ni number, ni no, national insurance, nationalinsurancenumber"},
@@ -58,12 +59,12 @@ var vocabulary = []struct {
 	{is: bit(auMedicare), words: "medicare, medicarenumber, medicare card"},
 	{is: bit(sgNRIC), words: "nric, fin, uin"},
 	{is: bit(trTCKN), words: "tckn, tc kimlik, kimlik, tc no, tckimlik, turkish id, turkish identity, nüfus"},
-	{is: bit(ilID), words: "teudat zehut, teudat, zehut, israeli id, israel id"},
+	{is: bit(ilID), words: "il id, teudat zehut, teudat, zehut, israeli id, israel id"},
 	{is: bit(ilID), words: "תעודת זהות, מספר זהות, ת.ז, ת״ז", anywhere: true},
 	{is: bit(zaID) | bit(ilID) | bit(trTCKN) | bit(plPESEL) | bit(beNRN) | bit(cnResidentID) | bit(noFodselsnummer) | bit(sePersonnummer) |
 		bit(dkCPR) | bit(krRRN) | bit(ptNIF) | bit(deTaxID),
 		words: "national id, nationalid, national identification, identity number, identification number, id number, idnumber, personal id"},
-	{is: bit(zaID), words: "rsa id, sa id, south african, south africa, said, identiteitsnommer"},
+	{is: bit(zaID), words: "za id, rsa id, sa id, south african, south africa, said, identiteitsnommer"},
 	{is: dialWord, words: "call, text, dial, ring, contact"},
 	{is: exampleWord, words: "example, examples, e g, eg, such as, for instance, placeholder"},
 	{is: reachedAt, words: "at, on, to, via, registered"},

@@ -166,6 +166,11 @@ func zeroWidthsBefore(text []byte, i int) int {
 // What may be most kinds of number is the one with the strictest test.
 func (s *scanner) windows(end int) int {
 	c := &s.chain
+	if c.n >= 2 && c.groups[c.n-1].n == 2 && c.groups[c.n-2].n == 4 && s.text[c.groups[c.n-1].start-1] == '-' {
+		if end := s.cnpj(c.groups[c.n-2].start - 11); end > 0 {
+			return end
+		}
+	}
 	if s.plain(end) {
 		if end < len(s.text) && isWord(s.text[end]) {
 			return wordEnd(s.text, end)
@@ -218,7 +223,7 @@ func (s *scanner) plain(end int) bool {
 			return false
 		}
 		return n != 6 && n != 7 && n != 8 && n != 17
-	case n == 11 || n == 13 && c.digits[0] == '7' || n >= 15 || s.hasPlus(0) || end+1 < len(s.text) && (s.text[end] == '-' || s.text[end] == ' ' || s.text[end] == '+') && isWord(s.text[end+1]):
+	case n == 11 || n == 13 && c.digits[0] == '7' || n == 14 && c.digits[0] == '3' || n >= 15 || s.hasPlus(0) || end+1 < len(s.text) && (s.text[end] == '-' || s.text[end] == ' ' || s.text[end] == '+') && isWord(s.text[end+1]):
 		return false
 	}
 	return (s.near()|s.behind())&^(notPersonal|reachedAt|exampleWord|versionWord) == 0 && (c.groups[0].start == 0 || s.text[c.groups[0].start-1] != '(')
