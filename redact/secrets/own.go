@@ -14,8 +14,9 @@ type ownRule struct {
 }
 
 // What stands between a name and its value in a dump of headers, in JSON, YAML
-// and the literals of languages: quotes, a sign, perhaps a list's bracket.
-const assign = `["'\x60]?\s{0,3}(?::|=>|=)\s{0,3}\[?\s{0,3}["'\x60]?`
+// and the literals of languages: quotes, a sign, perhaps a list's bracket. In lists
+// of headers it is a comma, and in HTTP archives the name of the value's member.
+const assign = `(?:["'\x60]?\s{0,3}(?::|=>|=)\s{0,3}\[?\s{0,3}["'\x60]?|["'\x60]\s{0,3},\s{0,24}(?:["'\x60]value["'\x60]\s{0,3}:\s{0,3})?["'\x60])`
 
 // passwordRule finds passwords that people chose; see Options.Passwords.
 const passwordRule = "password-assignment"
@@ -28,9 +29,23 @@ var ownRules = []ownRule{
 	{"age-identity", `(?i)\bAGE-(?:SECRET-KEY|PLUGIN)(?:-[A-Z0-9]{1,32}){0,3}-?1[QPZRY9X8GF2TVDW0S3JN54KHCE6MUA7L]{40,}`, nil},
 	// RFC 3986, section 3.2.1: the authority ends at a slash, a question or number
 	// sign, but people write passwords with those unescaped; the last @ counts.
-	{"url-password", `://[^\s"'<>@/:?#\\]{0,128}:([^\s"'<>\\]{1,256})@[^\s"'<>@]`, urlPassword},
-	{"connection-string-password", `(?i)(?:[;?&\s"'({,:]|\b)(?:password|pwd|passwd|accountkey|sharedaccesskey|sharedaccesssignature)\s{0,3}=\s{0,3}` +
-		`(?:'([^'\r\n]{1,256})'|"([^"\r\n]{1,256})"|([^\s;&"',)<>]{3,512}))`, connectionPassword},
+	{"url-password", `://`, urlPassword},
+	{"connection-string-password", `(?i)(?:[;?&\s"'({,:]|\b)(?:password|pwd|passwd|accountkey|sharedaccesskey|sharedaccesssignature)\s{0,3}=`, connectionPassword},
+	// github.com/go-sql-driver/mysql, Oracle's thin driver, .netrc, .pgpass.
+	{"connection-string-password", `(?i)@(?:tcp6?|udp|unix|cloudsql)\(`, dsnPassword},
+	{"connection-string-password", `(?i)jdbc:oracle:[a-z0-9]{1,8}:[^/\s"']{1,64}/("[^"\r\n]{1,128}"|[^@\s"']{1,128})@`, anyPassword},
+	{"connection-string-password", `\bmachine\s{1,8}[^\s"]{1,256}\s{1,8}login\s{1,8}[^\s"]{1,256}\s{1,8}password\s{1,8}([^\s"]{1,256})`, anyPassword},
+	{"connection-string-password", `:(?:5432|5433|6432):[^:\s"']{1,64}:[^:\s"']{1,64}:([^\s:"',;]{4,128})`, anyPassword},
+	{"command-line-password", `--(?:password|passwd|pass|passphrase|token|secret|api-?key|access-token|auth-token)(?:=|[ \t]{1,4})["']?([^\s"'<>\x60]{6,256})`, passwordValue},
+	{"command-line-password", `\bmysql(?:dump|admin|import)?[ \t][^\r\n"]{0,120}?[ \t]-p([^\s"'<>\x60]{4,128})`, passwordValue},
+	// crypt(5): bcrypt, MD5, SHA-2, yescrypt; PHC strings; Django's.
+	{"password-hash", `\$2[abxy]?\$\d\d\$[./A-Za-z0-9]{53}`, nil},
+	{"password-hash", `\$(?:1|5|6|apr1)\$(?:rounds=\d{1,9}\$)?[^$\s:"']{1,16}\$[./A-Za-z0-9]{22,86}`, nil},
+	{"password-hash", `\$g?y\$[./A-Za-z0-9]{1,16}\$[./A-Za-z0-9]{1,86}\$[./A-Za-z0-9]{43}`, nil},
+	{"password-hash", `\$(?:argon2(?:id|i|d)|scrypt|pbkdf2-sha(?:1|256|512))\$[\w=,$-]{1,60}\$[./+A-Za-z0-9=]{8,128}\$[./+A-Za-z0-9=]{16,256}`, nil},
+	{"password-hash", `\bpbkdf2_sha(?:1|256|512)\$\d{1,9}\$[A-Za-z0-9]{1,64}\$[+/A-Za-z0-9=]{27,90}`, nil},
+	{"xml-secret", `(?i)(?:api-?key|access-?key|secret-?key|auth-?key|account-?key|secret|token|password|passwd|pwd)>([^<>\s]{8,1000})</`, elementValue},
+	{"named-value", `["']value["']\s{0,3}:\s{0,3}["']([^"'\\\r\n]{8,1000})`, memberValue},
 	// RFC 7519; the parts that gitleaks' rule wants longer, and ends it lacks.
 	{"json-web-token", `\bey[A-Za-z0-9_-]{12,1000}\.ey[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{16,}`, nil},
 	{"json-web-token", `\beyJ[A-Za-z0-9_-]{20,1000}\.[A-Za-z0-9_-]*\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}`, nil}, // JWE
@@ -39,6 +54,8 @@ var ownRules = []ownRule{
 	{"authorization-header", `(?i)authorization` + assign + `\s{0,3}(?:(?:Digest|Hawk|OAuth|AWS4-HMAC-SHA256|AWS4-ECDSA-P256-SHA256|Signature|SCRAM-SHA-256|Mutual|vapid)[ \t]{1,4}([^\r\n"'\x60]{0,16}[^\r\n]{8,1000})|` +
 		`(?:Basic|Bearer|Token|Api-?Key|Negotiate|NTLM|SSWS|GoogleLogin|DPoP|PrivateToken|GNAP|SharedKey|JWT|Key)[ \t]{1,4}([^\s"'\x60\\,;]{6,1000})|` +
 		`([^\s"'\x60\\,;]{16,1000}))`, headerValue},
+	// RFC 6750: the scheme alone, as in logs and lists that do not name the header.
+	{"authorization-header", `(?i)\bbearer[ \t]{1,4}([\w.~+/=-]{20,1000})`, longValue},
 	// RFC 6265. Each cookie's value is a secret, as far as it can be one.
 	{"cookie", `(?i)\b(?:set-)?cookie` + assign + `([^\r\n"\x60]{1,1000})`, cookieValue},
 	// X-Api-Key, Private-Token, Ocp-Apim-Subscription-Key and their like.
@@ -77,13 +94,13 @@ func keyBlock(text []byte, start, end int) (int, int, bool) {
 				}
 			}
 		default:
-			// A quote or another sign that no key holds: string pieces may be
-			// joined by it, so look for the mark nearby.
-			if n := joined(text[i:]); n > 0 {
-				i += n - 1
-				continue
+			// A sign that no key holds: the lines may have something before each,
+			// or be the strings of a list.
+			n := nextLine(text[i:])
+			if n == 0 {
+				return head, i, solid >= minKey
 			}
-			return head, i, solid >= minKey
+			i += n - 1
 		}
 	}
 	return head, i, solid >= minKey
@@ -113,23 +130,30 @@ func endMark(text []byte) int {
 	return at
 }
 
-// joined returns the length of what joins the pieces of a string literal, such as
-// `" + "` or `",` and a line break, or 0.
-func joined(text []byte) int {
-	quotes := 0
-	for i, b := range text[:min(len(text), 24)] {
-		switch {
-		case b == '"' || b == '\'' || b == '`':
-			if quotes++; quotes == 2 {
-				return i + 1
-			}
-		case b == '+' || b == ',' || b == '.' || b == '\\' || b == ' ' || b == '\t' || b == '\r' || b == '\n' || b == '&' || b == '>' || b == '|':
-		default:
-			return 0
+// nextLine returns how far from the beginning of text a key goes on, or 0: there is
+// a line of it after at most maxGap bytes, or its end after a short line.
+func nextLine(text []byte) int {
+	run := 0
+	for i, b := range text[:min(len(text), maxGap+keyLine)] {
+		if !isWord(b) && b != '+' && b != '/' && b != '=' || b == '_' {
+			run = 0
+			continue
 		}
+		if run++; run == keyLine {
+			return i + 1 - keyLine
+		}
+	}
+	near := text[:min(len(text), 2*maxGap+keyLine)]
+	if i := bytes.Index(near, []byte("--")); i >= 0 && endMark(text[i:]) > 0 {
+		return i
 	}
 	return 0
 }
+
+const (
+	keyLine = 40 // of a key's lines, of which only the last may be shorter
+	maxGap  = 64
+)
 
 // puttyLines returns the lines that follow the count at text[start:end] in
 // PuTTY's key files.
@@ -147,50 +171,6 @@ func puttyLines(text []byte, _, end int) (int, int, bool) {
 	}
 	i = from + len(bytes.TrimRight(text[from:i], "\r\n"))
 	return from, i, i-from >= minKey
-}
-
-// urlPassword refuses what stands in for a password, and ends it at the last @
-// before the host.
-func urlPassword(text []byte, start, end int) (int, int, bool) {
-	value := text[start:end]
-	// https://host:8080/path@2x is no password, nor is user:pass@ an example's.
-	if slash := bytes.IndexAny(value, "/?#"); slash >= 0 && onlyDigits(value[:slash]) {
-		return 0, 0, false
-	}
-	// One URL, not two.
-	if bytes.Contains(value, []byte("://")) {
-		return 0, 0, false
-	}
-	return start, end, !standIn(value)
-}
-
-// connectionPassword accepts a password only among other settings of a connection.
-func connectionPassword(text []byte, start, end int) (int, int, bool) {
-	around := line(text, start, end)
-	if !namesConnection(around, '=', connectionNames) && !namesConnection(around, ':', []string{"jdbc"}) {
-		return 0, 0, false
-	}
-	return start, end, !standIn(text[start:end])
-}
-
-// connectionNames are what stands before an equals sign in connection strings.
-var connectionNames = []string{"server", "data source", "host", "user id", "uid", "user", "username", "dbname", "database",
-	"initial catalog", "accountname", "endpoint", "port", "sharedaccesskeyname"}
-
-// namesConnection reports whether one of the names stands before the sign somewhere.
-func namesConnection(text []byte, sign byte, names []string) bool {
-	for i := 0; ; i++ {
-		n := bytes.IndexByte(text[i:], sign)
-		if n < 0 {
-			return false
-		}
-		i += n
-		for _, name := range names {
-			if i >= len(name) && text[i-1]|0x20 == name[len(name)-1] && strings.EqualFold(string(text[i-len(name):i]), name) {
-				return true
-			}
-		}
-	}
 }
 
 // headerValue accepts credentials, cut off at what ends the string they are in.
@@ -253,25 +233,6 @@ func longValue(text []byte, start, end int) (int, int, bool) {
 	return start, end, ok && end-start >= 16 && entropy(text[start:end]) > 3
 }
 
-// passwordValue accepts passwords, whose randomness is no measure, by their mix of
-// signs.
-func passwordValue(text []byte, start, end int) (int, int, bool) {
-	v := text[start:end]
-	var letters, digits, other int
-	for _, b := range v {
-		switch {
-		case '0' <= b && b <= '9':
-			digits++
-		case isWord(b) && b != '_':
-			letters++
-		default:
-			other++
-		}
-	}
-	call := bytes.ContainsAny(v, "()[]{}<>|\\") || bytes.Contains(v, []byte("..")) || bytes.Contains(v, []byte("://"))
-	return start, end, letters > 0 && digits > 0 && !call && !standIn(v) && entropy(v) > 2.5
-}
-
 // cookieValue returns the values of a Cookie or Set-Cookie header, from the
 // first that can be a secret to the end of the last.
 func cookieValue(text []byte, start, end int) (int, int, bool) {
@@ -285,7 +246,7 @@ func cookieValue(text []byte, start, end int) (int, int, bool) {
 			name := strings.ToLower(strings.Trim(string(text[i:i+eq]), " \t'["))
 			at := i + eq + 1
 			value := bytes.TrimRight(text[at:stop], " \t'],")
-			if !cookieAttribute[name] && len(value) >= 8 && !standIn(value) && random(value) {
+			if token(name) && !cookieAttribute[name] && len(value) >= 8 && bytes.IndexByte(value, ' ') < 0 && !standIn(value) && random(value) {
 				if from < 0 {
 					from = at
 				}
@@ -295,6 +256,11 @@ func cookieValue(text []byte, start, end int) (int, int, bool) {
 		i = stop + 1
 	}
 	return from, to, from >= 0
+}
+
+// token reports whether s can be the name of a cookie (RFC 9110, section 5.6.2).
+func token(s string) bool {
+	return s != "" && strings.IndexFunc(s, func(r rune) bool { return r <= ' ' || r >= 0x7f || strings.ContainsRune("()<>@,;:\\\"/[]?={}", r) }) < 0
 }
 
 var cookieAttribute = map[string]bool{"expires": true, "max-age": true, "domain": true, "path": true, "samesite": true, "priority": true}

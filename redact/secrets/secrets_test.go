@@ -42,6 +42,7 @@ const (
 	key36 = key32 + "1uBo"
 	key40 = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYzQ83kdu2Lm"
 	body  = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQDAC4AWkdwKYSd8\nKs14IReLcYgADhoXk56ZzXI="
+	long  = body + "\n" + key40 + key20 + "\n" + key20 + "="
 	jwt   = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.kvRPfjAhLhtRTczoRgctVGp7KY1QVH3U"
 )
 
@@ -75,6 +76,10 @@ func TestFinds(t *testing.T) {
 		{"pem: public", pem("PUBLIC KEY", body), ""},
 		{"pem: empty", "-----BEGIN OPENSSH PRIVATE KEY----------END OPENSSH PRIVATE KEY-----", ""},
 		{"pem: words", pem("PRIVATE KEY", "anything"), ""},
+		{"pem: quoted mail", ">" + strings.ReplaceAll(pem("PRIVATE KEY", long), "\n", "\n> "), strings.ReplaceAll(pem("PRIVATE KEY", long), "\n", "\n> ")},
+		{"pem: html", strings.ReplaceAll(pem("PRIVATE KEY", long), "\n", "<br>") + "<p>", strings.ReplaceAll(pem("PRIVATE KEY", long), "\n", "<br>")},
+		{"pem: lines in objects", `[{"n":0,"text":"` + strings.ReplaceAll(pem("PRIVATE KEY", long), "\n", `"},{"n":1,"text":"`) + `"}]`, strings.ReplaceAll(pem("PRIVATE KEY", long), "\n", `"},{"n":1,"text":"`)},
+		{"pem: not what follows far off", `{"k":"-----BEGIN PRIVATE KEY-----\n` + body + `"}` + strings.Repeat(" ", 99) + key40 + key40, `-----BEGIN PRIVATE KEY-----\n` + body},
 		{"putty", "PuTTY-User-Key-File-3: ssh-ed25519\nPublic-Lines: 1\nAAAA\nPrivate-Lines: 2\n" + key40 + "\n" + key40 + "\nPrivate-MAC: 00", key40 + "\n" + key40},
 		{"age", "AGE-SECRET-KEY-1" + strings.Repeat("QPZRY9X8GF2TVDW0S3JN54KHCE6MUA", 2)[:58], "AGE-SECRET-KEY-1" + strings.Repeat("QPZRY9X8GF2TVDW0S3JN54KHCE6MUA", 2)[:58]},
 
@@ -85,6 +90,22 @@ func TestFinds(t *testing.T) {
 		{"url: at sign in it", "https://a:pa@ss9w@host/", "pa@ss9w"},
 		{"url: port", "see http://localhost:8080/a@b", ""},
 		{"url: variable", "postgres://app:${DB_PASSWORD}@db/x", ""},
+		{"url: word and digits", "postgres://app:secret123@db:5432/x", "secret123"},
+		{"url: weak", "postgres://app:test@db/x", "test"},
+		{"url: placeholder and digits", "postgres://app:secret123@localhost/x", ""},
+		{"url: two", "postgres://a:s3cr3t-9@h,postgres://b:s3cr3t-8@h", "s3cr3t-9|s3cr3t-8"},
+		{"go dsn", "app:Tr0ub4dor&3x@tcp(db:3306)/x?parseTime=true", "Tr0ub4dor&3x"},
+		{"go dsn: words", "user:password@tcp(db:3306)/x", ""},
+		{"oracle", "jdbc:oracle:thin:scott/Tr0ub4dor@//h:1521/x", "Tr0ub4dor"},
+		{"netrc", "machine h\n  login u\n  password correct-horse", "correct-horse"},
+		{"pgpass", "db.example:5432:x:app:Tr0ub4dor\n", "Tr0ub4dor"},
+		{"command line", "tool --password Tr0ub4dor3 --user x", "Tr0ub4dor3"},
+		{"command line: words", "with --password authentication, --password <pw> --token $TOKEN", ""},
+		{"mysql", "mysql -uapp -pTr0ub4dor3 db", "Tr0ub4dor3"},
+		{"mysql: port", "mysql -P 3306 -p db", ""},
+		{"bcrypt", "u:$2y$10$" + key40[:7] + key40[12:18] + key40, "$2y$10$" + key40[:7] + key40[12:18] + key40},
+		{"shadow", "root:$6$" + key20[:8] + "$" + key36 + key36 + key20[:14] + ":19000:0", "$6$" + key20[:8] + "$" + key36 + key36 + key20[:14]},
+		{"argon2", "$argon2id$v=19$m=65536,t=3,p=4$" + key20 + "$" + key40, "$argon2id$v=19$m=65536,t=3,p=4$" + key20 + "$" + key40},
 		{"url: words", "postgresql://user:password@host/db", ""},
 		{"ado", "Server=tcp:db,1433;User ID=sa;Password=Tr0ub4dor&3;Encrypt=True", "Tr0ub4dor"},
 		{"ado: quoted", `Server=db;Uid=sa;Pwd='a;b"c1';`, `a;b"c1`},
@@ -98,6 +119,18 @@ func TestFinds(t *testing.T) {
 		{"bearer", "> authorization: bearer " + key32, key32},
 		{"json headers", `{"headers":{"Authorization":"Bearer ` + key32 + `"}}`, key32},
 		{"header list", `{"Authorization": ["Bearer ` + key32 + `"]}`, key32},
+		{"header pair", `[["authorization","Bearer ` + key32 + `"]]`, key32},
+		{"header object", `{"name": "Authorization", "value": "Basic dXNlcjpodW50ZXIy"}`, "dXNlcjpodW50ZXIy"},
+		{"header object: key", `{"name":"X-Api-Key","value":"` + key20 + `"}`, key20},
+		{"raw headers", `["Host","x","Authorization","Basic dXNlcjpodW50ZXIy","Cookie","sid=` + key20 + `"]`, "dXNlcjpodW50ZXIy|" + key20},
+		{"bearer alone", "got Bearer " + key32 + ".", key32},
+		{"bearer: words", "Bearer authentication-methods-supported by the server", ""},
+		{"cookie object", `{"cookies":[{"name":"sid","value":"` + key20 + `"}]}`, key20},
+		{"variable object", `{"name": "DB_PASSWORD", "value": "Tr0ub4dor&3x"}, {"name": "PORT", "value": "a1b2c3d4e5f6"}`, "Tr0ub4dor&3x"},
+		{"other object", `{"name":"color","value":"` + key20 + `"}`, ""},
+		{"xml", "<apiKey>" + key32 + "</apiKey>", key32},
+		{"xml: password", "<db:password>Tr0ub4dor&3x</db:password>", "Tr0ub4dor&3x"},
+		{"xml: page", "<NextToken>" + key32 + "</NextToken>", ""},
 		{"no scheme", `"proxy-authorization": "` + key32 + `"`, key32},
 		{"digest", `Authorization: Digest username="u", response="6629fae49393a05397450978507c4ef1"` + "\n", `username="u", response="6629fae49393a05397450978507c4ef1"`},
 		{"authorization: stand-in", "Authorization: Bearer <your token>", ""},
@@ -107,6 +140,7 @@ func TestFinds(t *testing.T) {
 		{"cookies", "cookie: a=" + key20 + "; b=" + key32, key20 + "; b=" + key32},
 		{"set-cookie", "Set-Cookie: id=" + key20 + "; Path=/; Expires=Wed, 21 Oct 2026 07:28:00 GMT; HttpOnly", key20},
 		{"cookie: json", `{"set-cookie":["id=` + key20 + `; Path=/"]}`, key20},
+		{"cookie: a loop", "for _, cookie := range c.Jar.Cookies(cookieURL) {\n", ""},
 		{"cookie: words", "Cookie: theme=dark; consent=everything", ""},
 		{"api key header", "X-Api-Key: " + key20, key20},
 		{"private token", "PRIVATE-TOKEN: " + key20, key20},

@@ -45,7 +45,10 @@ var standIns = func() map[string]bool {
 
 // standIn reports whether v stands in for a secret: a variable, a template, a
 // mask, a placeholder's name.
-func standIn(v []byte) bool {
+func standIn(v []byte) bool { return template(v) || placeholder(v) }
+
+// template reports whether v is a variable, a template or a mask.
+func template(v []byte) bool {
 	if len(v) == 0 {
 		return true
 	}
@@ -62,10 +65,13 @@ func standIn(v []byte) bool {
 			return true
 		}
 	}
-	if bytes.Contains(v, []byte("...")) || bytes.Contains(v, []byte("****")) || bytes.Contains(v, []byte("xxxx")) ||
-		bytes.Contains(v, []byte("XXXX")) || bytes.Contains(v, []byte("…")) || bytes.Contains(v, []byte("[redacted")) {
-		return true
-	}
+	return bytes.Contains(v, []byte("...")) || bytes.Contains(v, []byte("****")) || bytes.Contains(v, []byte("xxxx")) ||
+		bytes.Contains(v, []byte("XXXX")) || bytes.Contains(v, []byte("…")) || bytes.Contains(v, []byte("[redacted"))
+}
+
+// placeholder reports whether v is a word that documentation puts where a secret would
+// be, perhaps with digits behind it.
+func placeholder(v []byte) bool {
 	if len(v) > 40 {
 		return false
 	}
