@@ -58,6 +58,8 @@ func TestActions(t *testing.T) {
 		"mask":                              {Options{PII: allPII}, "", `{"a":"to ` + aMail + `, now"}`, `{"a":"to [redacted:email], now"}`},
 		"one type":                          {Options{PII: map[string]Action{"iban": Mask}}, "", `["` + aMail + `","DE89370400440532013000"]`, `["` + aMail + `","[redacted:iban]"]`},
 		"all types but one":                 {Options{PII: map[string]Action{AnyType: Mask, "email": Allow}}, "", `["` + aMail + `","DE89370400440532013000"]`, `["` + aMail + `","[redacted:iban]"]`},
+		"passwords: no rule":                {Options{}, "", `{"password":"Tr0ub4dor"}`, `{"password":"Tr0ub4dor"}`},
+		"passwords: a rule":                 {Options{Rules: map[string]Action{"password-assignment": Mask}}, "", `{"password":"Tr0ub4dor"}`, `{"password":"[redacted:password-assignment]"}`},
 		"a rule of its own":                 {Options{Rules: map[string]Action{"github-pat": Allow}}, "", `["` + aKey + `"]`, `["` + aKey + `"]`},
 		"a name":                            {Options{PII: allPII}, "", `{"` + aMail + `":1,"b":2}`, `{"[redacted:email]":1,"b":2}`},
 		"names that become equal":           {Options{PII: allPII}, "", `{"a@corp.example":1,"b@corp.example":2}`, `{"[redacted:email]":1,"[redacted:email] 2":2}`},

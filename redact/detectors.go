@@ -33,14 +33,22 @@ type detectorFinds struct {
 	pii     []pii.Find
 }
 
-// secretDetector is the one detector of secrets: its rules take time and memory to read.
-var secretDetector = sync.OnceValues(func() (*secrets.Detector, error) { return secrets.New(secrets.Options{}) })
+// secretDetector is the one detector of secrets, passwordDetector the one that also
+// finds passwords that people chose: their rules take time and memory to read.
+var (
+	secretDetector   = sync.OnceValues(func() (*secrets.Detector, error) { return secrets.New(secrets.Options{}) })
+	passwordDetector = sync.OnceValues(func() (*secrets.Detector, error) { return secrets.New(secrets.Options{Passwords: true}) })
+)
 
 // open makes the detectors. types are those of personal data that are looked for in
 // results; nil are none.
-func (d *detectors) open(types []string) error {
+func (d *detectors) open(types []string, passwords bool) error {
+	detector := secretDetector
+	if passwords {
+		detector = passwordDetector
+	}
 	var err error
-	if d.secrets, err = secretDetector(); err != nil {
+	if d.secrets, err = detector(); err != nil {
 		return err
 	}
 	if len(types) > 0 {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/mcpfirewall/mcpfirewall/redact/pii"
+	"github.com/mcpfirewall/mcpfirewall/redact/secrets"
 )
 
 // Action is what happens to a find.
@@ -48,10 +49,12 @@ const AnyType = "*"
 // Options say what is found and what happens to it. The zero value masks
 // secrets and lets personal data be.
 type Options struct {
-	Secrets Action            // what happens to secrets; "" is Mask
-	Rules   map[string]Action // the same for single rules of the secret detector, by their id
-	PII     map[string]Action // what happens to personal data, by type or AnyType; without either it is not looked for
-	Custom  []Custom
+	Secrets Action // what happens to secrets; "" is Mask
+	// Rules is the same for single rules of the secret detector, by their id. The rule
+	// secrets.PasswordRule holds only where it is named here.
+	Rules  map[string]Action
+	PII    map[string]Action // what happens to personal data, by type or AnyType; without either it is not looked for
+	Custom []Custom
 
 	AllowValues   []string // no finds: texts that equal a find
 	AllowPatterns []string // no finds: regular expressions that match all of a find
@@ -205,7 +208,8 @@ func (s *settings) compile() (wrong []error) {
 		s.custom = append(s.custom, custom{slug(c.Name), c.Then, re})
 	}
 	s.wants = wants{secrets: o.Secrets != Allow || acts(o.Rules), pii: acts(o.PII), custom: len(s.custom) > 0, lookAlikes: s.tokenizes()}
-	if err := s.detectors.open(s.types()); err != nil {
+	passwords := o.Rules[secrets.PasswordRule]
+	if err := s.detectors.open(s.types(), passwords != "" && passwords != Allow); err != nil {
 		fail("%w", err)
 	}
 	return wrong

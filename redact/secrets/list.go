@@ -7,7 +7,8 @@ import (
 	"github.com/zricethezav/gitleaks/v8/config"
 )
 
-// Rules lists the names of the rules that a Find can have, gitleaks' first. It reads
+// Rules lists the names of the rules that a Find can have, gitleaks' first, and
+// PasswordRule, last. It reads
 // gitleaks' configuration each time, some milliseconds of work, and compiles nothing.
 func Rules() ([]string, error) {
 	var c gitleaks
@@ -21,7 +22,7 @@ func Rules() ([]string, error) {
 		}
 	}
 	for _, r := range ownRules {
-		if n := len(ids); ids[n-1] != r.id && r.id != passwordRule {
+		if n := len(ids); ids[n-1] != r.id {
 			ids = append(ids, r.id)
 		}
 	}

@@ -11,7 +11,7 @@ func TestRules(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := New(Options{})
+	d, err := New(Options{Passwords: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,8 +18,8 @@ type ownRule struct {
 // of headers it is a comma, and in HTTP archives the name of the value's member.
 const assign = `(?:["'\x60]?\s{0,3}(?::|=>|=)\s{0,3}\[?\s{0,3}["'\x60]?|["'\x60]\s{0,3},\s{0,24}(?:["'\x60]value["'\x60]\s{0,3}:\s{0,3})?["'\x60])`
 
-// passwordRule finds passwords that people chose; see Options.Passwords.
-const passwordRule = "password-assignment"
+// PasswordRule is the rule that finds passwords that people chose; see Options.Passwords.
+const PasswordRule = "password-assignment"
 
 var ownRules = []ownRule{
 	// RFC 7468, RFC 4716 (four dashes), OpenPGP's armor.
@@ -63,7 +63,7 @@ var ownRules = []ownRule{
 	{"url-parameter", `(?i)(?:token|secret|key|auth|sig|signature|credential|password|passwd|pwd|pass|assertion|verifier|session[_.-]?id|sid|jwt)=([^\s"'\x60\\&;#<>]{6,1000})`, urlParameter},
 	{"aws-secret-key", `(?i)(?:secret[_ .-]?(?:access)?[_ .-]?key|secretaccesskey|aws[_ .-]?secret)` + assign + `([A-Za-z0-9/+]{40})(?:[^A-Za-z0-9/+=]|$)`, secretValue},
 	{"aws-secret-key", `\b(?:AKIA|ASIA)[A-Z2-7]{16}[^A-Za-z0-9/+=]{1,3}(?:[\w .-]{0,40}["']?\s{0,3}[:=,]\s{0,8}["']?)?([A-Za-z0-9/+]{40})(?:[^A-Za-z0-9/+=]|$)`, secretValue},
-	{passwordRule, `(?i)(?:password|passwd|passphrase|pwd)["']?\s{0,3}(?::=?|=>|=)\s{0,3}(?:"([^"\s]{8,128})"|'([^'\s]{8,128})'|([^\s"',;(){}<>\[\]]{8,128})(?:[\s,;]|$))`, passwordValue},
+	{PasswordRule, `(?i)(?:password|passwd|passphrase|pwd)["']?\s{0,3}(?::=?|=>|=)\s{0,3}(?:"([^"\s]{8,128})"|'([^'\s]{8,128})'|([^\s"',;(){}<>\[\]]{8,128})(?:[\s,;]|$))`, passwordValue},
 }
 
 // keyBlock widens the words PRIVATE KEY to the block that they head: up to its END

@@ -33,7 +33,7 @@ type Find struct {
 type Options struct {
 	// Disable names rules that are left out.
 	Disable []string
-	// Passwords adds passwords that people chose, by the names and the mix of signs that
+	// Passwords adds the rule PasswordRule: passwords that people chose, by the names and the mix of signs that
 	// go with them, as in "password": "hunter2!". Whoever lists passwords on
 	// purpose, such as a password manager, is then cut off from them.
 	Passwords bool
@@ -59,7 +59,7 @@ func New(o Options) (*Detector, error) {
 	d := &Detector{}
 	o.Disable = slices.Clone(o.Disable)
 	if !o.Passwords {
-		o.Disable = append(o.Disable, passwordRule)
+		o.Disable = append(o.Disable, PasswordRule)
 	}
 	d.load = sync.OnceValue(func() (err error) {
 		d.rules, d.global, d.filter, err = load(o.Disable)
