@@ -60,7 +60,7 @@ var ownRules = []ownRule{
 	{"cookie", `(?i)\b(?:set-)?cookie` + assign + `([^\r\n"\x60]{1,1000})`, cookieValue},
 	// X-Api-Key, Private-Token, Ocp-Apim-Subscription-Key and their like.
 	{"credential-header", `(?i)[a-z0-9-]{0,40}(?:-key|-token|-secret|-auth|-password|-session-?id|\bapi-?key)` + assign + `([^\s"'\x60\\,;]{16,1000})`, longValue},
-	{"url-parameter", `(?i)(?:token|secret|key|auth|sig|signature|credential|password|passwd|pwd|pass|assertion|verifier|session[_.-]?id|sid|jwt)=([^\s"'\x60\\&;#<>]{6,1000})`, urlParameter},
+	{"url-parameter", `(?i)(?:token|secret|key|auth|sig|signature|credential|password|passwd|pwd|pass|assertion|verifier|session[_.-]?id|sid|jwt)=`, urlParameter},
 	{"aws-secret-key", `(?i)(?:secret[_ .-]?(?:access)?[_ .-]?key|secretaccesskey|aws[_ .-]?secret)` + assign + `([A-Za-z0-9/+]{40})(?:[^A-Za-z0-9/+=]|$)`, secretValue},
 	{"aws-secret-key", `\b(?:AKIA|ASIA)[A-Z2-7]{16}[^A-Za-z0-9/+=]{1,3}(?:[\w .-]{0,40}["']?\s{0,3}[:=,]\s{0,8}["']?)?([A-Za-z0-9/+]{40})(?:[^A-Za-z0-9/+=]|$)`, secretValue},
 	{PasswordRule, `(?i)(?:password|passwd|passphrase|pwd)["']?\s{0,3}(?::=?|=>|=)\s{0,3}(?:"([^"\s]{8,128})"|'([^'\s]{8,128})'|([^\s"',;(){}<>\[\]]{8,128})(?:[\s,;]|$))`, passwordValue},
@@ -208,8 +208,10 @@ func secretValue(text []byte, start, end int) (int, int, bool) {
 	return start, end, true
 }
 
-// urlParameter is secretValue for the parameters of a URL's query or fragment.
-func urlParameter(text []byte, start, end int) (int, int, bool) {
+// urlParameter is secretValue for the parameter of a URL's query or fragment whose
+// name and equals sign text[:end] ends with.
+func urlParameter(text []byte, _, end int) (int, int, bool) {
+	start := end
 	i := start - 1 // the equals sign
 	for n := 0; i > 0 && n < 64 && (isWord(text[i-1]) || text[i-1] == '-' || text[i-1] == '.'); n++ {
 		i--
@@ -224,7 +226,24 @@ func urlParameter(text []byte, start, end int) (int, int, bool) {
 			return 0, 0, false
 		}
 	}
+	for end < len(text) && end-start < 1000 && !urlEnd[text[end]] {
+		end++
+	}
+	if end-start < 6 {
+		return 0, 0, false
+	}
 	return secretValue(text, start, end)
+}
+
+// urlEnd is what ends a parameter.
+var urlEnd = byteSet(" \t\r\n\f\v\"'`\\&;#<>")
+
+// byteSet is a set of bytes.
+func byteSet(signs string) (t [256]bool) {
+	for i := range len(signs) {
+		t[signs[i]] = true
+	}
+	return t
 }
 
 // longValue is secretValue for names that also mean other things.

@@ -15,7 +15,7 @@ const (
 // @ before what no URL holds, or another URL.
 func urlPassword(text []byte, _, end int) (int, int, bool) {
 	i := end
-	for i < len(text) && i-end <= maxUser && strings.IndexByte(" \t\r\n\f\v\"'<>@/:?#\\", text[i]) < 0 {
+	for i < len(text) && i-end <= maxUser && !userEnd[text[i]] {
 		i++
 	}
 	if i == len(text) || text[i] != ':' {
@@ -23,11 +23,11 @@ func urlPassword(text []byte, _, end int) (int, int, bool) {
 	}
 	user := text[end:i]
 	from, to := i+1, 0
-	for i = from; i < len(text) && i-from <= maxPassword && strings.IndexByte(" \t\r\n\f\v\"'<>\\", text[i]) < 0; i++ {
+	for i = from; i < len(text) && i-from <= maxPassword && !authorityEnd[text[i]]; i++ {
 		if text[i] == ':' && bytes.HasPrefix(text[i:], []byte("://")) {
 			break
 		}
-		if text[i] == '@' && i+1 < len(text) && strings.IndexByte(" \t\r\n\f\v\"'<>@", text[i+1]) < 0 {
+		if text[i] == '@' && i+1 < len(text) && text[i+1] != '@' && !authorityEnd[text[i+1]] {
 			to = i
 		}
 	}
@@ -41,6 +41,13 @@ func urlPassword(text []byte, _, end int) (int, int, bool) {
 	}
 	return from, to, !template(value) && !(placeholder(value) && (placeholder(user) || placeholderHost(text[to+1:])))
 }
+
+// What ends the user and the authority of a URL; a password may hold more than it should.
+var (
+	userEnd      = byteSet(" \t\r\n\f\v\"'<>@/:?#\\")
+	authorityEnd = byteSet(" \t\r\n\f\v\"'<>\\")
+	dsnEnd       = byteSet(" \t\r\n\"'`<>=(")
+)
 
 // placeholderHost reports whether a URL's rest begins with a host that stands for
 // none: there, words such as "secret" stand for passwords.
@@ -66,7 +73,7 @@ func placeholderHost(rest []byte) bool {
 // source names of Go's drivers for MySQL: user:password@tcp(host:port)/name.
 func dsnPassword(text []byte, start, _ int) (int, int, bool) {
 	from := start
-	for from > 0 && start-from <= maxUser+maxPassword && strings.IndexByte(" \t\r\n\"'`<>=", text[from-1]) < 0 {
+	for from > 0 && start-from <= maxUser+maxPassword && !dsnEnd[text[from-1]] {
 		from--
 	}
 	colon := bytes.IndexByte(text[from:start], ':')
@@ -86,7 +93,7 @@ func anyPassword(text []byte, start, end int) (int, int, bool) {
 // ends with, if there are other settings of a connection around it.
 func connectionPassword(text []byte, start, end int) (int, int, bool) {
 	around := line(text, start, end)
-	if !namesConnection(around, '=', connectionNames) && !namesConnection(around, ':', jdbc) {
+	if !namesConnection(around, '=', &connectionNames) && !namesConnection(around, ':', &jdbc) {
 		return 0, 0, false
 	}
 	from := end
@@ -110,21 +117,32 @@ func connectionPassword(text []byte, start, end int) (int, int, bool) {
 }
 
 // connectionNames are what stands before an equals sign in connection strings.
-var connectionNames = []string{"server", "data source", "host", "user id", "uid", "user", "username", "dbname", "database",
-	"initial catalog", "accountname", "endpoint", "port", "sharedaccesskeyname"}
+var connectionNames = byLast("server", "data source", "host", "user id", "uid", "user", "username", "dbname", "database",
+	"initial catalog", "accountname", "endpoint", "port", "sharedaccesskeyname")
 
-var jdbc = []string{"jdbc"}
+var jdbc = byLast("jdbc")
+
+// byLast orders names by their last letters.
+func byLast(names ...string) (t [256][]string) {
+	for _, name := range names {
+		last := name[len(name)-1]
+		t[last] = append(t[last], name)
+	}
+	return t
+}
 
 // namesConnection reports whether one of the names stands before the sign somewhere.
-func namesConnection(text []byte, sign byte, names []string) bool {
+func namesConnection(text []byte, sign byte, names *[256][]string) bool {
 	for i := 0; ; i++ {
 		n := bytes.IndexByte(text[i:], sign)
 		if n < 0 {
 			return false
 		}
-		i += n
-		for _, name := range names {
-			if i >= len(name) && text[i-1]|0x20 == name[len(name)-1] && text[i-len(name)]|0x20 == name[0] && bytes.EqualFold(text[i-len(name):i], []byte(name)) {
+		if i += n; i == 0 {
+			continue
+		}
+		for _, name := range names[text[i-1]|0x20] {
+			if i >= len(name) && bytes.EqualFold(text[i-len(name):i], []byte(name)) {
 				return true
 			}
 		}
