@@ -18,6 +18,9 @@ func (s *scanner) card(w *window) bool {
 	if !spoken || !luhn(w.digits) {
 		return false
 	}
+	if s.steps(w) {
+		return false
+	}
 	apart := w.left == apart && w.right == apart
 	if ok && apart && s.printed(w) {
 		return s.add(w.start, w.end, creditCard)
@@ -35,6 +38,24 @@ func (s *scanner) card(w *window) bool {
 		return false // other groups count if all the number is in them
 	}
 	return s.add(w.start, w.end, creditCard)
+}
+
+// steps says whether the groups count up or down, as the heads of a table do.
+func (s *scanner) steps(w *window) bool {
+	if w.shape>>8 == 0 {
+		return false
+	}
+	value := func(k int) int {
+		g := &s.chain.groups[k]
+		return number(s.chain.digits[g.at : g.at+g.n])
+	}
+	step := value(w.first+1) - value(w.first)
+	for k := w.first + 1; k < w.last; k++ {
+		if value(k+1)-value(k) != step {
+			return false
+		}
+	}
+	return step == 1 || step == -1
 }
 
 // printed says whether the groups are those that cards have.

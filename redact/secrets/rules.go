@@ -22,7 +22,8 @@ type rule struct {
 	leadMax int
 	group   int // of the pattern, that is the secret; 0: the first that matched
 	entropy float64
-	digit   bool // the secret must have one
+	digit   bool // the secret must have one, and be no checksum
+	words   bool // the secret may be the name of a method that is called: s.Name
 	// keywords, one of which must be near, unless the pattern implies it.
 	keywords []string
 	allows   []*allow
@@ -153,7 +154,7 @@ func (b *builder) gitleaks(c *ruleConfig) error {
 	}
 	r := &rule{
 		id: c.ID, group: c.SecretGroup, entropy: c.Entropy, keywords: c.Keywords,
-		digit: strings.HasPrefix(c.ID, "generic"),
+		digit: strings.HasPrefix(c.ID, "generic"), words: c.ID == "vault-service-token",
 	}
 	switch c.ID {
 	case "curl-auth-header":

@@ -157,6 +157,9 @@ func (s *scan) allowed(r *rule, start, end, from, to int) bool {
 	if r.entropy > 0 && entropy(secret) <= r.entropy {
 		return true
 	}
+	if r.digit && integrity(s.text, from) || r.words && identifierWords(secret) {
+		return true
+	}
 	if len(r.keywords) > 0 && !s.keyword(r, start, end) {
 		return true
 	}

@@ -63,6 +63,11 @@ func TestFinds(t *testing.T) {
 		{"gitleaks: a file's name is no way out", "--- a/node_modules/go.sum\n" + `api_key = "` + key32 + `"`, key32},
 		{"gitleaks: a far-off line is no way out", `{"a":"--mount=type=secret,` + strings.Repeat(" ", 400) + `","api_key":"` + key32 + `"}`, key32},
 
+		{"gitleaks: a checksum", "example.org/api/key v1.2.0 h1:" + key40 + key20[:3] + "=\n", ""},
+		{"gitleaks: an integrity hash", `"api_key": "sha512-` + key40 + key40 + `=="`, ""},
+		{"gitleaks: a method", "acts like s.ReadUint16LengthPrefixed, but", ""},
+		{"gitleaks: a token of Vault", "token s." + key20 + "8fLc", "s." + key20 + "8fLc"},
+
 		{"pem", "key:\n" + pem("PRIVATE KEY", body) + "\nend", pem("PRIVATE KEY", body)},
 		{"pem: encrypted, with headers", pem("RSA PRIVATE KEY", "Proc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\n"+body), pem("RSA PRIVATE KEY", "Proc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\n"+body)},
 		{"pem: openssh", pem("OPENSSH PRIVATE KEY", body), pem("OPENSSH PRIVATE KEY", body)},

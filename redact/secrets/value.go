@@ -113,3 +113,35 @@ func identifier(v []byte) bool {
 	}
 	return len(v) > 0 && !(upper && lower && bytes.ContainsAny(v, "0123456789"))
 }
+
+// integrity reports whether what begins at text[i] is the checksum of a package: of
+// go.sum, of npm's lock files or of subresource integrity.
+func integrity(text []byte, i int) bool {
+	around := text[max(0, i-7):min(len(text), i+7)]
+	for _, mark := range []string{"h1:", "sha1-", "sha256-", "sha384-", "sha512-"} {
+		if bytes.HasPrefix(text[i:], []byte(mark)) || bytes.HasSuffix(around[:min(i, 7)], []byte(mark)) {
+			return true
+		}
+	}
+	return false
+}
+
+// identifierWords reports whether v is words written together, such as
+// ReadUint16LengthPrefixed: what is drawn at random has no long runs of small letters,
+// and its digits not in one place.
+func identifierWords(v []byte) bool {
+	words, numbers, letters := 0, 0, 0
+	for i, b := range v {
+		if 'a' <= b && b <= 'z' {
+			if letters++; letters == 5 {
+				words++
+			}
+			continue
+		}
+		letters = 0
+		if '0' <= b && b <= '9' && (i == 0 || v[i-1] < '0' || v[i-1] > '9') {
+			numbers++
+		}
+	}
+	return words > 1 && numbers < 2
+}
