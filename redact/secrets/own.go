@@ -38,6 +38,9 @@ var ownRules = []ownRule{
 	{"connection-string-password", `:(?:5432|5433|6432):[^:\s"']{1,64}:[^:\s"']{1,64}:([^\s:"',;]{4,128})`, anyPassword},
 	{"command-line-password", `--(?:password|passwd|pass|passphrase|token|secret|api-?key|access-token|auth-token)(?:=|[ \t]{1,4})["']?([^\s"'<>\x60]{6,256})`, passwordValue},
 	{"command-line-password", `\bmysql(?:dump|admin|import)?[ \t][^\r\n"]{0,120}?[ \t]-p([^\s"'<>\x60]{4,128})`, passwordValue},
+	{"command-line-password", `\b(?:curl|wget)[ \t][^\r\n]{0,120}?[ \t](?:-u|--user|--password)(?:=|[ \t]{0,4})["']?[^\s:"'<>]{1,64}:([^\s"'<>]{6,128})`, passwordValue},
+	// DB_PASSWORD, PGPASSWORD: variables of an environment.
+	{"password-variable", `[A-Z0-9_]{0,40}(?:PASSWORD|PASSWD|PASSPHRASE|_PASS)=["']?([^\s"'\x60<>;,]{6,128})`, passwordValue},
 	// crypt(5): bcrypt, MD5, SHA-2, yescrypt; PHC strings; Django's.
 	{"password-hash", `\$2[abxy]?\$\d\d\$[./A-Za-z0-9]{53}`, nil},
 	{"password-hash", `\$(?:1|5|6|apr1)\$(?:rounds=\d{1,9}\$)?[^$\s:"']{1,16}\$[./A-Za-z0-9]{22,86}`, nil},

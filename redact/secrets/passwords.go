@@ -100,6 +100,9 @@ func connectionPassword(text []byte, start, end int) (int, int, bool) {
 	for from < len(text) && from-end < 3 && (text[from] == ' ' || text[from] == '\t') {
 		from++
 	}
+	if from < len(text) && text[from] == '/' && bytes.Contains(text[start:end], []byte("PWD")) {
+		return 0, 0, false // the working directory, among other variables
+	}
 	stop := " \t\r\n\f\v;&\"',)<>"
 	shortest := 3
 	if from < len(text) && (text[from] == '"' || text[from] == '\'') {

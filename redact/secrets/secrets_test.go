@@ -106,6 +106,10 @@ func TestFinds(t *testing.T) {
 		{"pgpass", "db.example:5432:x:app:Tr0ub4dor\n", "Tr0ub4dor"},
 		{"command line", "tool --password Tr0ub4dor3 --user x", "Tr0ub4dor3"},
 		{"command line: words", "with --password authentication, --password <pw> --token $TOKEN", ""},
+		{"curl", "curl -s -u app:Tr0ub4dor&3x https://x.example", "Tr0ub4dor&3x"},
+		{"curl: variable", "curl -u app:$PASSWORD1 https://x.example", ""},
+		{"environment", "export PGPASSWORD=Tr0ub4dor&3x; psql", "Tr0ub4dor&3x"},
+		{"environment: a variable", "DB_PASSWORD=${DB_PASSWORD_2} DB_PASSWORD=changeme1 x", ""},
 		{"mysql", "mysql -uapp -pTr0ub4dor3 db", "Tr0ub4dor3"},
 		{"mysql: port", "mysql -P 3306 -p db", ""},
 		{"bcrypt", "u:$2y$10$" + key40[:7] + key40[12:18] + key40, "$2y$10$" + key40[:7] + key40[12:18] + key40},
@@ -115,6 +119,7 @@ func TestFinds(t *testing.T) {
 		{"ado", "Server=tcp:db,1433;User ID=sa;Password=Tr0ub4dor&3;Encrypt=True", "Tr0ub4dor"},
 		{"ado: quoted", `Server=db;Uid=sa;Pwd='a;b"c1';`, `a;b"c1`},
 		{"jdbc", "jdbc:mysql://db/x?user=app&password=zx81-spectrum", "zx81-spectrum"},
+		{"ado: no password", `["USER=go", "PWD=/tmp/x1"]`, ""},
 		{"libpq", "host=db user=app password=n0tthis1 dbname=x", "n0tthis1"},
 		{"storage account", "AccountName=a;AccountKey=" + key40 + key40 + "==;EndpointSuffix=x", key40 + key40 + "=="},
 
