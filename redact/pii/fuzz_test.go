@@ -20,6 +20,7 @@ func FuzzAppend(f *testing.F) {
 	f.Add([]byte("+\u200b1 (\u00ad2"))
 	f.Add([]byte("\xef\xbc\x90\xef\xbc"))
 	f.Add([]byte("AB\xa012 34 56 C\xc2"))
+	f.Add([]byte("h\u06f6, D3\u06f6G"))
 	d := detector(f, Options{})
 	types := map[string]bool{}
 	for _, k := range Types() {

@@ -57,7 +57,12 @@ func (s *scanner) numbers(until time.Time) error {
 			}
 			next = i + slice
 		}
-		i = s.number(i)
+		end := s.number(i)
+		if end <= i { // a digit outside ASCII ends the words that wordEnd knows
+			_, n := digitAt(s.text, i)
+			end = i + n
+		}
+		i = end
 	}
 	return nil
 }
