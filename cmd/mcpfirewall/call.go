@@ -39,7 +39,7 @@ standard input. The exit status is 1 if the call was refused or failed.`,
 			if err != nil {
 				return err
 			}
-			cfg, err := config.Open(a.config)
+			cfg, err := complete(config.Open(a.config))
 			if err != nil {
 				return err
 			}

@@ -76,7 +76,7 @@ func (a *app) check(ctx context.Context, flag string, o *checkOptions) (problems
 	if path, err = config.Find(flag); err != nil {
 		return nil, "", err
 	}
-	cfg, err := config.Open(flag)
+	cfg, err := complete(config.Open(flag))
 	if err != nil {
 		if errors.As(err, &problems) {
 			return problems, path, nil
@@ -112,8 +112,7 @@ func (a *app) check(ctx context.Context, flag string, o *checkOptions) (problems
 		return nil, "", err
 	}
 	problems = append(problems, more...)
-	sortProblems(problems)
-	return problems, path, nil
+	return problems.Sorted(), path, nil
 }
 
 // checkReferences resolves the references of the servers, those to Vault only if it may
@@ -266,7 +265,11 @@ file first.`,
 				path = a.config
 			}
 			// A file that is trusted and then refused would be a surprise later.
-			if _, err := config.Load(path); err != nil {
+			cfg, err := complete(config.Load(path))
+			if err != nil {
+				return err
+			}
+			if _, err := policy.Compile(cfg); err != nil {
 				return err
 			}
 			if err := config.Trust(path, ""); err != nil {

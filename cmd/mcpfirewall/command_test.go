@@ -30,6 +30,8 @@ func TestGolden(t *testing.T) {
 		{"check-ok.txt", reference, []string{"check", "--live"}, "", 0},
 		{"check-broken.txt", "testdata/broken.yaml", []string{"check"}, "", 1},
 		{"check-broken.json", "testdata/broken.yaml", []string{"check", "--json"}, "", 1},
+		{"check-problems.txt", "testdata/problems.yaml", []string{"check"}, "", 1},
+		{"check-problems.json", "testdata/problems.yaml", []string{"check", "--json"}, "", 1},
 		{"check-rules.txt", "testdata/rules.yaml", []string{"check"}, "", 1},
 		{"check-short.txt", "testdata/live.yaml", []string{"check"}, "TOO_SHORT=abc", 0},
 		{"check-live.txt", "testdata/live.yaml", []string{"check", "--live"}, "TOO_SHORT=abc", 1},
@@ -44,6 +46,53 @@ func TestGolden(t *testing.T) {
 			}
 			golden(t, test.golden, strings.ReplaceAll(got.stdout, h.dir+string(filepath.Separator), "DIR/"))
 		})
+	}
+}
+
+// TestAllProblems holds that problems of the file, of its references and of its policy are
+// reported together, whatever the command, and that nothing is done then.
+func TestAllProblems(t *testing.T) {
+	h := newHome(t)
+	config := h.write(t, "config.yaml", read(t, "testdata/problems.yaml"))
+	h.write(t, "records.jsonl", "")
+	want := h.run(t, "", "check", "--config", config).stdout
+	if n := strings.Count(want, "\n"+`  `); n < 20 {
+		t.Fatalf("check says\n%s", want)
+	}
+	for _, args := range []string{"run", "serve --listen 127.0.0.1:0", "tools", "call get_issue", "explain github.get_issue", "replay records.jsonl",
+		"redact", "secrets check", "trust"} {
+		got := h.run(t, "", append(strings.Fields(args), "--config", config)...)
+		if got.status != 1 || got.stdout != "" || got.stderr != "mcpfirewall: "+want {
+			t.Errorf("%s: exit status %d, standard output %q, standard error\n%s", args, got.status, got.stdout, got.stderr)
+		}
+	}
+	if _, err := os.Stat(auditFile(h)); err == nil {
+		t.Errorf("there are records of it:\n%s", read(t, auditFile(h)))
+	}
+
+	h.write(t, "config.yaml", "version: 1\nservers: { demo: { command: mcpfirewall, args: [demo, server] } }\ntools: { default: allow }\n")
+	c := h.start(t, "run", "--config", config)
+	c.send(initialize)
+	c.wait(`"id":"hello"`)
+	c.send(initialized)
+	h.write(t, "config.yaml", read(t, "testdata/problems.yaml"))
+	eventually(t, c.stderr.String, "the old one stays in force")
+	var event struct {
+		Problems []string `json:"problems"`
+	}
+	for line := range strings.Lines(c.stderr.String()) {
+		if strings.Contains(line, "the old one stays in force") {
+			if err := json.Unmarshal([]byte(line), &event); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if got := strings.Join(event.Problems, "\n") + "\n"; got != want {
+		t.Errorf("the log says\n%s\nand check\n%s", got, want)
+	}
+	c.send(listTools)
+	if list := c.wait(`"id":"list"`); !strings.Contains(list, "read_inbox") {
+		t.Errorf("then the list is %s", list)
 	}
 }
 
@@ -249,9 +298,11 @@ func TestTrust(t *testing.T) {
 	}
 	h.write(t, "mcpfirewall.yaml", reference+"\n")
 	refused("changed since")
-	h.write(t, "mcpfirewall.yaml", "version: 2\n")
-	if got := h.run(t, "", "trust"); got.status != 1 {
-		t.Errorf("a broken file was trusted: %s", got.stdout)
+	for _, broken := range []string{"version: 2\n", "version: 1\nservers: { a: { command: a } }\nrules: [{ name: a, tools: ['*'], when: 'args.', then: deny }]\n"} {
+		h.write(t, "mcpfirewall.yaml", broken)
+		if got := h.run(t, "", "trust"); got.status != 1 || !strings.Contains(got.stderr, "mcpfirewall.yaml:") {
+			t.Errorf("a broken file was trusted: %s%s", got.stdout, got.stderr)
+		}
 	}
 }
 

@@ -61,7 +61,7 @@ as they do now. The arguments are a JSON object; - reads it from standard input.
 }
 
 func (a *app) explain(ctx context.Context, q trial.Question, asJSON bool) error {
-	cfg, err := config.Open(a.config)
+	cfg, err := complete(config.Open(a.config))
 	if err != nil {
 		return err
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,7 +8,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -59,10 +57,9 @@ func (a *app) open(cfg *config.Config, level zerolog.Level) (*firewall, error) {
 	return f, nil
 }
 
-// assemble puts the parts together. What is wrong with the configuration is reported all
-// at once, as config.Problems.
+// assemble puts the parts together. The error is config.Problems where the policy of the
+// configuration does not compile.
 func assemble(cfg *config.Config, records *audit.Log, log *logger) (*firewall, error) {
-	problems := references(cfg)
 	masks, err := redact.New(policy.Redaction(cfg))
 	if err != nil {
 		return nil, err
@@ -75,41 +72,55 @@ func assemble(cfg *config.Config, records *audit.Log, log *logger) (*firewall, e
 	relay, err := proxy.New(proxy.Options{
 		Config: cfg, Vault: secrets, Redact: masks, Audit: records, Log: log.Logger, Version: buildVersion(),
 	})
-	if err := joined(problems, err); err != nil {
-		if relay != nil {
-			relay.Close(context.Background())
-		}
+	if err != nil {
 		return nil, err
 	}
 	return &firewall{Relay: relay, cfg: cfg, audit: records, vault: secrets, log: log}, nil
 }
 
-// joined returns problems and, where err is config.Problems too, those of err with them.
-func joined(problems config.Problems, err error) error {
-	var more config.Problems
-	if err != nil && !errors.As(err, &more) {
-		return err
+// complete takes what package config read. It adds to the problems of a file those of its
+// references and, if there are any at all, of its policy, so that all are reported at once.
+func complete(cfg *config.Config, err error) (*config.Config, error) {
+	if cfg == nil {
+		return nil, err
 	}
-	if problems = append(problems, more...); len(problems) == 0 {
-		return nil
+	problems := references(cfg)
+	if err == nil && len(problems) == 0 {
+		return cfg, nil // who uses the policy compiles it
 	}
-	sortProblems(problems)
-	return problems
+	if _, err := policy.Compile(cfg); err != nil {
+		var more config.Problems // with those of the file
+		if !errors.As(err, &more) {
+			return nil, err
+		}
+		problems = append(problems, more...)
+	}
+	return nil, problems.Sorted()
 }
 
-func sortProblems(problems config.Problems) {
-	slices.SortStableFunc(problems, func(a, b config.Problem) int {
-		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), cmp.Compare(a.Message, b.Message))
-	})
-}
-
-// references reports the references that are not written as such.
+// references reports the references that are not written as such, and those to Vault where
+// it is said how to get into it.
 func references(cfg *config.Config) config.Problems {
 	var problems config.Problems
-	for path, text := range referring(cfg) {
+	parse := func(path, text string) []vault.Part {
+		if list, _, ok := strings.Cut(path, "["); !cfg.Sound(path) || ok && !cfg.Sound(list) {
+			return nil // something else is wrong there, and indexes of a list no longer agree
+		}
+		parts, err := vault.Parse(text)
 		var wrong *vault.Problem
-		if _, err := vault.Parse(text); errors.As(err, &wrong) {
+		if errors.As(err, &wrong) {
 			problems = append(problems, cfg.Problem(path, wrong.Offset, wrong.Message, wrong.Suggestion))
+		}
+		return parts
+	}
+	for path, text := range referring(cfg) {
+		parse(path, text)
+	}
+	for _, r := range cfg.Vault.References() {
+		for _, part := range parse(r.Path, r.Text) {
+			if part.Ref != nil && part.Ref.Source == vault.SourceVault {
+				problems = append(problems, cfg.Problem(r.Path, 0, "this cannot come out of Vault, as it is needed to get into it: use ${env:NAME} or ${file:PATH}", ""))
+			}
 		}
 	}
 	return problems
@@ -228,12 +239,12 @@ func (f *firewall) reload(flag string, force bool) {
 	if f.closed || f.cfg.Path == "" {
 		return
 	}
-	cfg, err := config.Open(flag)
+	cfg, err := complete(config.Open(flag))
 	if err == nil && !force && cfg.Path == f.cfg.Path && cfg.Digest == f.cfg.Digest {
 		return
 	}
 	if err == nil {
-		err = joined(references(cfg), reloadable(f.cfg, cfg))
+		err = reloadable(f.cfg, cfg)
 	}
 	if err == nil {
 		err = f.Relay.Reload(cfg)

@@ -59,7 +59,7 @@ unless --resolve is given. The exit status is 1 if the text would be withheld.`,
 }
 
 func (a *app) redact(ctx context.Context, what redaction) error {
-	cfg, err := config.Open(a.config)
+	cfg, err := complete(config.Open(a.config))
 	o := redact.Options{PII: map[string]redact.Action{redact.AnyType: redact.Mask}}
 	switch {
 	case err == nil:

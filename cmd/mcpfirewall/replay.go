@@ -53,7 +53,7 @@ decision differs; with --strict, also if one cannot be told.`,
 }
 
 func (a *app) replay(ctx context.Context, path string, lists map[string]string) (*trial.Replay, error) {
-	cfg, err := config.Open(a.config)
+	cfg, err := complete(config.Open(a.config))
 	if err != nil {
 		return nil, err
 	}

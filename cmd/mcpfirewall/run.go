@@ -29,7 +29,7 @@ one with a problem is not used, and the log says what is wrong.`,
   claude mcp add firewall -- mcpfirewall run --config ~/mcpfirewall.yaml`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := config.Open(a.config)
+			cfg, err := complete(config.Open(a.config))
 			if err != nil {
 				return err
 			}
@@ -54,7 +54,10 @@ environment, the server gets PATH, HOME and their like only.`,
   claude mcp add files -- mcpfirewall wrap -- npx -y @modelcontextprotocol/server-filesystem ~/project`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			cfg := config.Wrap(args[0], args[1:])
+			cfg, err := complete(config.Wrap(args[0], args[1:]), nil)
+			if err != nil {
+				return err
+			}
 			if cfg.State.Path == "" {
 				_, err := config.DefaultState()
 				return fmt.Errorf("finding a place for the audit file: %w; set it, or use a configuration that says state.path", err)
@@ -113,7 +116,7 @@ whoever can connect can use it. It ends on SIGTERM, once the calls under way hav
   claude mcp add --transport http firewall http://127.0.0.1:8750/mcp`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := config.Open(a.config)
+			cfg, err := complete(config.Open(a.config))
 			if err != nil {
 				return err
 			}

@@ -48,12 +48,9 @@ says for whom they are to be resolved. The exit status is 1 if a reference faile
   mcpfirewall secrets check --subject alice@example.com --json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := config.Open(a.config)
+			cfg, err := complete(config.Open(a.config))
 			if err != nil {
 				return err
-			}
-			if problems := references(cfg); len(problems) > 0 {
-				return problems
 			}
 			uses, err := a.inspect(cmd.Context(), cfg, subject, wait)
 			if err != nil {

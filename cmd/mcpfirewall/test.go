@@ -129,7 +129,7 @@ func (a *app) try(all []*tried, named string) ([]*tried, error) {
 		c := all[i]
 		return append(slices.Delete(all, i, i+1), c), nil
 	}
-	cfg, err := config.Load(named) // nothing of it is started, so it need not be trusted
+	cfg, err := complete(config.Load(named)) // nothing of it is started, so it need not be trusted
 	if err != nil {
 		return nil, err
 	}

@@ -30,7 +30,7 @@ hides nothing. The exit status is 1 if a server failed.`,
   mcpfirewall tools --json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := config.Open(a.config)
+			cfg, err := complete(config.Open(a.config))
 			if err != nil {
 				return err
 			}

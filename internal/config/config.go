@@ -6,7 +6,7 @@
 // The file is read strictly. An unknown key, a wrong type, a duplicate, an
 // anchor or a second document is a problem, every problem is reported at once
 // with its file, line, column and source line, and with a problem there is no
-// configuration:
+// configuration that could be used:
 //
 //	cfg, err := config.Open(flag) // --config, $MCPFIREWALL_CONFIG, the user's folder, ./mcpfirewall.yaml
 //	if err != nil {
@@ -74,6 +74,8 @@ type Config struct {
 	trusted bool // the file is used because it was trusted
 	src     *source
 	nodes   map[string]place
+	wrong   Problems
+	wrongAt []int // where they are, in bytes
 }
 
 // atStart are the sections that are read when the firewall starts, and only then.

@@ -32,7 +32,8 @@ func Find(flag string) (path string, err error) {
 	return path, err
 }
 
-// Open finds the configuration as [Find] does and loads it as [Load] does. A
+// Open finds the configuration as [Find] does and loads it as [Load] does, with
+// problems too. A
 // reload calls it again, so that a changed file in the current folder is used
 // only once it is trusted again.
 func Open(flag string) (*Config, error) {
@@ -48,11 +49,10 @@ func Open(flag string) (*Config, error) {
 		return nil, notTrusted(path, true)
 	}
 	cfg, err := Parse(path, data)
-	if err != nil {
-		return nil, err
+	if cfg != nil {
+		cfg.trusted = digest != ""
 	}
-	cfg.trusted = digest != ""
-	return cfg, nil
+	return cfg, err
 }
 
 // find also returns the digest that the file must have, "" if any will do.

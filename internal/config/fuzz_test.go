@@ -38,13 +38,22 @@ func FuzzParse(f *testing.F) {
 		cfg, err := Parse("f", data)
 		if err != nil {
 			var problems Problems
-			if !errors.As(err, &problems) || len(problems) == 0 || cfg != nil {
+			if !errors.As(err, &problems) || len(problems) == 0 {
 				t.Fatalf("Parse returned %v, %v", cfg, err)
 			}
 			for _, p := range problems {
 				inFile(t, p, data)
 			}
 			printable(t, problems.Error())
+			if cfg == nil {
+				return
+			}
+			if len(cfg.Wrong()) != len(problems) {
+				t.Fatalf("the configuration with the problems %v does not have them", problems)
+			}
+			for path := range cfg.nodes {
+				cfg.Sound(path)
+			}
 			return
 		}
 		for path, at := range cfg.nodes {

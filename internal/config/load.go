@@ -10,7 +10,8 @@ import (
 
 // Load reads the configuration in a file. A file that somebody other than the
 // user and the administrator could have written is refused. Problems in the
-// text are an error of type [Problems].
+// text are an error of type [Problems], with which [Parse] may return a
+// configuration.
 func Load(path string) (*Config, error) {
 	data, err := readFile(path)
 	if err != nil {

@@ -18,6 +18,10 @@ const maxFile = 1 << 20
 // Parse reads a configuration from its text. The name is the file's path: it
 // stands in messages, and relative paths in the file count from its folder, or
 // from the current folder if name is "". The error is of type [Problems].
+//
+// Where there is a tree of keys in spite of the problems, what could be read of it is
+// returned with them: not to be used, but for others to find what else is wrong. See
+// [Config.Wrong].
 func Parse(name string, data []byte) (*Config, error) {
 	shownAs := name
 	if name == "" {
@@ -49,8 +53,11 @@ func Parse(name string, data []byte) (*Config, error) {
 	}
 	d := &decoder{cfg: cfg, src: src, misspelt: make(map[string]bool)}
 	d.document(root)
-	if ps := d.problems(); len(ps) > 0 {
-		return nil, ps
+	if cfg.wrong = d.problems(); len(cfg.wrong) > 0 {
+		for _, f := range d.found {
+			cfg.wrongAt = append(cfg.wrongAt, f.offset)
+		}
+		return cfg, cfg.wrong // without presets, of which some may be wrong and none can have problems
 	}
 	for _, name := range cfg.Use {
 		if err := cfg.usePreset(name); err != nil {
@@ -168,6 +175,26 @@ func (c *Config) resolve(path string, command bool) (resolved, wrong string) {
 		return path, ""
 	}
 	return filepath.Join(c.folder(), path), ""
+}
+
+// Wrong returns the problems that the file had when it was read. A configuration that has
+// any must not be put in force.
+func (c *Config) Wrong() Problems { return c.wrong }
+
+// Sound reports whether nothing was wrong at a path when the file was read, nor in what the
+// value there holds. Of a value that is not sound some is missing, so what seems wrong with
+// the rest of it may follow from that.
+func (c *Config) Sound(path string) bool {
+	p, ok := c.nodes[path]
+	if !ok || len(c.wrongAt) == 0 {
+		return true
+	}
+	first := p.value
+	if p.key != nil {
+		first = p.key
+	}
+	from, to := p.src.nodeOffset(first), p.src.endOf(p.value)
+	return !slices.ContainsFunc(c.wrongAt, func(at int) bool { return from <= at && at < to })
 }
 
 // Problem reports something wrong in a value of the file, in the form in which

@@ -51,7 +51,7 @@ func TestProblems(t *testing.T) {
 			}
 			cfg, err := Parse("mcpfirewall.yaml", data)
 			var problems Problems
-			if !errors.As(err, &problems) || cfg != nil {
+			if !errors.As(err, &problems) {
 				t.Fatalf("Parse returned %v, %v", cfg, err)
 			}
 			got := problems.Error()
@@ -76,6 +76,41 @@ func TestProblemsBounded(t *testing.T) {
 	}
 	if got := err.Error(); !strings.HasSuffix(got, "\nand 50 more problems") {
 		t.Errorf("the message ends in %q", got[len(got)-60:])
+	}
+}
+
+// TestSound holds that problems are found in what holds them, and nowhere else.
+func TestSound(t *testing.T) {
+	cfg, err := Parse("f", []byte(`version: 1
+servers:
+  a: { command: a, args: [b, 7], env: { B: c } }
+rules:
+  - name: block
+    tools: [a]
+    then: ask
+    when: |
+      true
+  - nam: misspelt
+    tools: [a]
+    then: ask
+  - {name: last, tools: [a], then: ask}
+limits: [{name: x, tools: [a], max: 1, per: 1h}, 7]
+tolls: {}
+`))
+	if err == nil || cfg == nil || len(cfg.Wrong()) != 4 {
+		t.Fatalf("Parse returned %v", err)
+	}
+	for path, want := range map[string]bool{
+		"": false, "version": true, "servers": false, "servers.a": false, "servers.a.command": true, "servers.a.args": false, "servers.a.args[0]": true,
+		"servers.a.args[1]": false, "servers.a.env": true, "servers.a.env.B": true, "rules": false, "rules[0]": true, "rules[0].when": true,
+		"rules[1]": false, "rules[1].tools": true, "rules[2]": true, "limits": false, "limits[0]": true, "limits[1]": false, "labels": true,
+	} {
+		if cfg.Sound(path) != want {
+			t.Errorf("%q is sound: %v", path, !want)
+		}
+	}
+	if sound, err := Parse("f", []byte("version: 1\nservers: { a: { command: a } }\n")); err != nil || !sound.Sound("") || len(sound.Wrong()) > 0 {
+		t.Errorf("%v, %v", sound, err)
 	}
 }
 

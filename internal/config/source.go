@@ -83,6 +83,19 @@ func (s *source) offset(line, column int) int {
 
 func (s *source) nodeOffset(n *yaml.Node) int { return s.offset(n.Line, n.Column) }
 
+// endOf returns the byte behind a node and all that it holds, brackets aside.
+func (s *source) endOf(n *yaml.Node) int {
+	end := s.nodeOffset(n) + 1
+	if n.Kind == yaml.ScalarNode {
+		offsets := s.scalarOffsets(n)
+		end = max(end, offsets[len(offsets)-1])
+	}
+	for _, child := range n.Content {
+		end = max(end, s.endOf(child))
+	}
+	return end
+}
+
 // problemAt makes a problem at a byte of the text.
 func (s *source) problemAt(offset int, message, suggestion string) Problem {
 	line, column := s.position(offset)

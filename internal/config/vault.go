@@ -38,6 +38,18 @@ type VaultAuth struct {
 	Password        string `key:"password" check:"token" opt:"ref,secret"`
 }
 
+// References returns the texts that may hold references, with the paths of their values in
+// the file. A file without the section has none.
+func (v *Vault) References() []Reference {
+	if v == nil {
+		return nil
+	}
+	a := v.Auth
+	all := []Reference{{"vault.auth.token", a.Token}, {"vault.auth.role_id", a.RoleID}, {"vault.auth.secret_id", a.SecretID},
+		{"vault.auth.jwt", a.JWT}, {"vault.auth.username", a.Username}, {"vault.auth.password", a.Password}}
+	return slices.DeleteFunc(all, func(r Reference) bool { return r.Text == "" })
+}
+
 // authKeys holds the keys of each method; those that it cannot do without come
 // with a !.
 var authKeys = map[string][]string{

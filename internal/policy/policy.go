@@ -15,26 +15,40 @@ import (
 )
 
 // Compile compiles the policy of cfg. The error is of type config.Problems and holds all
-// of them.
+// of them: those that the file had when it was read too, with which there is no policy. What
+// is wrong in an entry that had one already is left out, as it may follow from that.
 func Compile(cfg *config.Config) (*rules.Policy, error) {
-	c := compiler{cfg: cfg}
+	c := compiler{cfg: cfg, problems: slices.Clone(cfg.Wrong())}
 	src := rules.Source{
 		Tools:     c.patterns("tools", cfg.Tools.Patterns),
 		Resources: c.patterns("resources", cfg.Resources),
 		Prompts:   c.patterns("prompts", cfg.Prompts),
 	}
 	for i, r := range cfg.Rules {
+		if !c.sound(fmt.Sprintf("rules[%d]", i)) {
+			src.Rules = append(src.Rules, rules.Rule{}) // so that indexes agree with the file
+			continue
+		}
 		src.Rules = append(src.Rules, rules.Rule{Name: r.Name, Tools: r.Tools, On: r.On, When: r.When,
 			Then: c.action(fmt.Sprintf("rules[%d].then", i), r.Then), Message: r.Message})
 	}
 	for i, l := range cfg.Limits {
+		if !c.sound(fmt.Sprintf("limits[%d]", i)) {
+			src.Limits = append(src.Limits, rules.Limit{})
+			continue
+		}
 		src.Limits = append(src.Limits, rules.Limit{Name: l.Name, Tools: l.Tools, When: l.When, Sum: l.Sum, Max: l.Max, Per: period(l.Per), Zone: l.Zone,
 			By: l.By, Then: c.action(fmt.Sprintf("limits[%d].then", i), l.Then), Message: l.Message})
 	}
 	for _, n := range cfg.Tools.Narrow {
-		src.Narrow = append(src.Narrow, narrow(n))
+		if c.sound("tools.narrow." + n.Name) {
+			src.Narrow = append(src.Narrow, narrow(n))
+		}
 	}
 	for name, patterns := range cfg.Labels.All() {
+		if !c.sound("labels." + name) {
+			continue
+		}
 		for _, p := range patterns {
 			label := rules.Label{Name: name, Pattern: p.Pattern}
 			if p.Field != "" {
@@ -45,12 +59,12 @@ func Compile(cfg *config.Config) (*rules.Policy, error) {
 	}
 	policy, err := rules.Compile(src)
 	if found, ok := err.(rules.Problems); ok {
-		c.problems = append(c.problems, Problems(cfg, found)...)
+		c.problems = append(c.problems, Problems(cfg, slices.DeleteFunc(found, c.follows))...)
 	} else if err != nil {
 		return nil, fmt.Errorf("compiling the policy: %w", err)
 	}
 	if len(c.problems) > 0 {
-		return nil, c.problems
+		return nil, c.problems.Sorted()
 	}
 	return policy, nil
 }
@@ -154,6 +168,24 @@ func TakesUndeclared(a config.Arguments, tool string) bool {
 type compiler struct {
 	cfg      *config.Config
 	problems config.Problems
+	skipped  []string // paths of what is not compiled
+}
+
+// sound reports whether the value at a path can be compiled, and notes it if not.
+func (c *compiler) sound(path string) bool {
+	sound := c.cfg.Sound(path)
+	if !sound {
+		c.skipped = append(c.skipped, path)
+	}
+	return sound
+}
+
+// follows reports whether a problem is of what was not compiled.
+func (c *compiler) follows(p rules.Problem) bool {
+	return slices.ContainsFunc(c.skipped, func(path string) bool {
+		rest, ok := strings.CutPrefix(p.Path, path)
+		return ok && (rest == "" || rest[0] == '.')
+	})
 }
 
 func (c *compiler) action(at, text string) rules.Action {
@@ -165,7 +197,13 @@ func (c *compiler) action(at, text string) rules.Action {
 }
 
 func (c *compiler) patterns(at string, p config.Patterns) rules.Patterns {
-	return rules.Patterns{Default: c.action(at+".default", p.Default), Allow: p.Allow, Ask: p.Ask, Deny: p.Deny}
+	list := func(key string, patterns []string) []string {
+		if !c.sound(at + "." + key) {
+			return nil
+		}
+		return patterns
+	}
+	return rules.Patterns{Default: c.action(at+".default", p.Default), Allow: list("allow", p.Allow), Ask: list("ask", p.Ask), Deny: list("deny", p.Deny)}
 }
 
 func period(p config.Period) string {
