@@ -162,8 +162,9 @@ const markdownHead = `# Configuration
 
 <!-- Generated from the types in internal/config. Do not edit: run ` + "`go test ./internal/config -update`" + `. -->
 
-mcpfirewall reads one YAML file. It is read strictly: an unknown key, a wrong type, a duplicate or a malformed value is
-reported with file, line, column and the source line, all problems at once, and the firewall does not start.
+mcpfirewall reads one YAML file. It is read strictly: an unknown key, a wrong type, a duplicate, a malformed value, a
+reference that is none and a rule that does not compile are reported with file, line, column and the source line, all problems
+at once, and the firewall does not start.
 ` + "`mcpfirewall check`" + ` says what is wrong without starting anything. [mcpfirewall.yaml](../mcpfirewall.yaml) is a commented
 example that works as it stands, and [mcpfirewall.schema.json](../mcpfirewall.schema.json) lets editors complete and check
 the file: begin it with
