@@ -3,10 +3,8 @@ package main
 import (
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -105,57 +103,6 @@ func TestDocsJSON(t *testing.T) {
 	}
 }
 
-// TestDocsCommands checks that each command line is one that its command accepts.
-func TestDocsCommands(t *testing.T) {
-	makefile := read(t, filepath.Join("..", "..", "Makefile"))
-	for name, page := range pages(t) {
-		for _, text := range blocks(page, "sh") {
-			for line := range strings.Lines(text) {
-				words := shellWords(line)
-				switch words[0] {
-				case "mcpfirewall":
-					if i := slices.Index(words, "<"); i > 0 {
-						words = words[:i]
-					}
-					use(t, name, words[1:])
-				case "claude":
-					for i, word := range words {
-						if word == "--" {
-							if words[i+1] != "mcpfirewall" {
-								t.Errorf("%s: %s does not start mcpfirewall", name, line)
-							}
-							use(t, name, words[i+2:])
-							break
-						}
-					}
-				case "go":
-					switch words[1] + " " + words[2] {
-					case "run ./cmd/mcpfirewall":
-						use(t, name, words[3:])
-					case "install github.com/mcpfirewall/mcpfirewall/cmd/mcpfirewall@latest":
-					default:
-						t.Errorf("%s: %s is not known to this test", name, line)
-					}
-				case "git":
-					if words[1] != "clone" || words[2] != "https://github.com/mcpfirewall/mcpfirewall" {
-						t.Errorf("%s: %s is not known to this test", name, line)
-					}
-				case "make":
-					if !strings.Contains(makefile, "\n"+words[1]+":") {
-						t.Errorf("%s: the Makefile has no %s", name, words[1])
-					}
-				case "jq":
-					runJQ(t, line)
-				case "echo":
-					runEcho(t, line)
-				default:
-					t.Errorf("%s: %s is not known to this test", name, line)
-				}
-			}
-		}
-	}
-}
-
 // use checks a command line without running it.
 func use(t *testing.T, page string, args []string) {
 	t.Helper()
@@ -173,35 +120,6 @@ func use(t *testing.T, page string, args []string) {
 	}
 	if err != nil {
 		t.Errorf("%s: mcpfirewall %v: %v", page, args, err)
-	}
-}
-
-// runJQ runs a line that reads the records, on records.
-func runJQ(t *testing.T, line string) {
-	if _, err := exec.LookPath("jq"); err != nil || runtime.GOOS != "linux" {
-		t.Logf("not run, because jq is not installed or the records are elsewhere: %s", line)
-		return
-	}
-	h := newHome(t)
-	h.run(t, "", "call", "--config", h.write(t, "config.yaml", read(t, filepath.Join("..", "..", "mcpfirewall.yaml"))), "delete_all")
-	cmd := exec.Command("sh", "-c", line)
-	cmd.Env = h.env
-	if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "delete_all") {
-		t.Errorf("%s: %v\n%s", line, err, out)
-	}
-}
-
-// runEcho runs a line that gives a command something to read.
-func runEcho(t *testing.T, line string) {
-	if runtime.GOOS == "windows" {
-		t.Logf("not run, because there is no sh: %s", line)
-		return
-	}
-	h, _ := newHookHome(t)
-	cmd := exec.Command("sh", "-c", line)
-	cmd.Env = append(h.env, "PATH="+filepath.Dir(built)+string(filepath.ListSeparator)+os.Getenv("PATH"))
-	if out, err := cmd.CombinedOutput(); err != nil || !strings.HasPrefix(string(out), "mcpfirewall: ") {
-		t.Errorf("%s: %v\n%s", line, err, out)
 	}
 }
 

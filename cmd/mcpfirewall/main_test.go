@@ -31,6 +31,11 @@ func TestMain(m *testing.M) {
 		rawServer()
 		return
 	}
+	// And the server of files of the documents.
+	if strings.TrimSuffix(filepath.Base(os.Args[0]), ".exe") == "npx" {
+		filesServer()
+		return
+	}
 	// And a firewall that takes prompts.
 	if len(os.Args) == 4 && os.Args[1] == "hook-listener" {
 		hookListener(os.Args[2], os.Args[3])
@@ -63,6 +68,28 @@ const rawResult = `{"content":[{"type":"text","text":"<b>\u00e9🙂&"}],"big":12
 // rawServer speaks just enough of the protocol, and writes its token to standard error.
 func rawServer() {
 	fmt.Fprintf(os.Stderr, "starting with token %s\n", os.Getenv("RAW_TOKEN"))
+	play(`[{"name":"get","inputSchema":{"type":"object"}},{"name":"fail","inputSchema":{"type":"object"}}]`, func(id []byte, name string) []byte {
+		if name == "fail" {
+			return jsonrpc.NewError(id, -32050, "no \x1b[2J", []byte(`{"n":12345678901234567890}`))
+		}
+		return jsonrpc.NewResult(id, []byte(rawResult))
+	})
+}
+
+// filesServer has the tools of @modelcontextprotocol/server-filesystem, as far as the
+// documents need them.
+func filesServer() {
+	var tools []string
+	for _, name := range []string{"read_text_file", "read_media_file", "list_directory", "search_files", "write_file", "edit_file", "move_file"} {
+		tools = append(tools, fmt.Sprintf(`{"name":%q,"description":"A tool.","inputSchema":{"type":"object","properties":{"path":{"type":"string"}},"required":["path"]}}`, name))
+	}
+	play("["+strings.Join(tools, ",")+"]", func(id []byte, name string) []byte {
+		return jsonrpc.NewResult(id, fmt.Appendf(nil, `{"content":[{"type":"text","text":"%s of %s"}]}`, name, os.Args[len(os.Args)-1]))
+	})
+}
+
+// play is a server that has these tools.
+func play(tools string, call func(id []byte, name string) []byte) {
 	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
 		m, err := jsonrpc.Parse(bytes.Clone(in.Bytes()), jsonrpc.Limits{})
 		if err != nil || m.Kind != jsonrpc.Request {
@@ -73,13 +100,10 @@ func rawServer() {
 		case "initialize":
 			fmt.Printf("%s\n", jsonrpc.NewResult(id, []byte(`{"protocolVersion":"2025-11-25","capabilities":{"tools":{}},"serverInfo":{"name":"raw","version":"1"}}`)))
 		case "tools/list":
-			fmt.Printf("%s\n", jsonrpc.NewResult(id, []byte(`{"tools":[{"name":"get","inputSchema":{"type":"object"}},{"name":"fail","inputSchema":{"type":"object"}}]}`)))
+			fmt.Printf("%s\n", jsonrpc.NewResult(id, []byte(`{"tools":`+tools+`}`)))
 		case "tools/call":
-			if name, _ := jsonrpc.GetString(m.At(m.Params), "name"); name == "fail" {
-				fmt.Printf("%s\n", jsonrpc.NewError(id, -32050, "no \x1b[2J", []byte(`{"n":12345678901234567890}`)))
-				continue
-			}
-			fmt.Printf("%s\n", jsonrpc.NewResult(id, []byte(rawResult)))
+			name, _ := jsonrpc.GetString(m.At(m.Params), "name")
+			fmt.Printf("%s\n", call(id, name))
 		default:
 			fmt.Printf("%s\n", jsonrpc.NewError(id, jsonrpc.CodeMethodNotFound, "Method not found", nil))
 		}
