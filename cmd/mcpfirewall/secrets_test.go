@@ -98,6 +98,19 @@ func TestSecretsCheck(t *testing.T) {
 	})
 }
 
+func TestAgo(t *testing.T) {
+	const day = 24 * time.Hour
+	for d, want := range map[time.Duration]string{
+		-time.Second: "less than a minute ago", 59 * time.Second: "less than a minute ago", time.Minute: "1 minute ago", 119 * time.Second: "1 minute ago",
+		2 * time.Minute: "2 minutes ago", 119 * time.Minute: "119 minutes ago", 2 * time.Hour: "2 hours ago", 47 * time.Hour: "47 hours ago",
+		2 * day: "2 days ago", 400 * day: "400 days ago",
+	} {
+		if got := ago(d); got != want {
+			t.Errorf("%v: %q, want %q", d, got, want)
+		}
+	}
+}
+
 // TestSecretsPage tries what docs/secrets.md shows.
 func TestSecretsPage(t *testing.T) {
 	page := read(t, filepath.Join("..", "..", "docs", "secrets.md"))
