@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/mcpfirewall/mcpfirewall/internal/edit"
 )
 
 // Unmatched finds the patterns, of the policy's sections, rules and limits, that
@@ -100,7 +102,7 @@ func mayMatchTemplate(g glob, servers map[string]bool) bool {
 func nearestSubject(g glob, subjects []subject) string {
 	best, found := allowedEdits(g.text)+1, ""
 	for _, sub := range subjects {
-		if d := edits(foldCase(g.text), sub.folded, best); d < best {
+		if d := edit.DistanceOfPattern(foldCase(g.text), sub.folded, best); d < best {
 			best, found = d, sub.exact
 		}
 	}
@@ -111,7 +113,7 @@ func nearestSubject(g glob, subjects []subject) string {
 func nearest(name string, candidates []string) string {
 	best, found := allowedEdits(name)+1, ""
 	for _, c := range candidates {
-		if d := edits(foldCase(name), foldCase(c), best); d < best {
+		if d := edit.Distance(foldCase(name), foldCase(c), best); d < best {
 			best, found = d, c
 		}
 	}
@@ -120,41 +122,3 @@ func nearest(name string, candidates []string) string {
 
 // allowedEdits is how many slips are likely in a name of this length.
 func allowedEdits(name string) int { return 1 + len(name)/6 }
-
-// edits counts the insertions, deletions, replacements and swaps of neighbours
-// that make the pattern match s; a "*" matches any run for free. It gives up at
-// limit.
-func edits(pattern, s string, limit int) int {
-	if !strings.Contains(pattern, "*") && (len(pattern) > len(s)+limit || len(s) > len(pattern)+limit) {
-		return limit
-	}
-	var before []int
-	previous := make([]int, len(s)+1)
-	for j := range previous {
-		previous[j] = j
-	}
-	for i := 1; i <= len(pattern); i++ {
-		current := make([]int, len(s)+1)
-		star := pattern[i-1] == '*'
-		current[0] = previous[0] + 1
-		if star {
-			current[0] = previous[0]
-		}
-		for j := 1; j <= len(s); j++ {
-			if star {
-				current[j] = min(previous[j], current[j-1])
-				continue
-			}
-			cost := 1
-			if pattern[i-1] == s[j-1] {
-				cost = 0
-			}
-			current[j] = min(previous[j]+1, current[j-1]+1, previous[j-1]+cost)
-			if i > 1 && j > 1 && pattern[i-1] == s[j-2] && pattern[i-2] == s[j-1] {
-				current[j] = min(current[j], before[j-2]+1)
-			}
-		}
-		before, previous = previous, current
-	}
-	return min(previous[len(s)], limit)
-}

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/mcpfirewall/mcpfirewall/internal/edit"
 )
 
 // The sources of values, as references name them.
@@ -246,35 +248,9 @@ func isEnvName(s string) bool {
 func nearest(s string, names []string) string {
 	best, least := "", max(1, len(s)/3)+1
 	for _, name := range names {
-		if d := distance(s, name); d < least {
+		if d := edit.Distance(s, name, least); d < least {
 			best, least = name, d
 		}
 	}
 	return best
-}
-
-// distance returns the number of bytes to insert, delete, replace, or swap with
-// the next one, that turn a into b.
-func distance(a, b string) int {
-	var last []int
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		next := make([]int, len(b)+1)
-		next[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			next[j+1] = min(row[j]+cost, row[j+1]+1, next[j]+1)
-			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
-				next[j+1] = min(next[j+1], last[j-1]+1)
-			}
-		}
-		last, row = row, next
-	}
-	return row[len(b)]
 }

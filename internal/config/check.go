@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/mcpfirewall/mcpfirewall/internal/edit"
 	"github.com/mcpfirewall/mcpfirewall/internal/visible"
 	"golang.org/x/net/http/httpguts"
 )
@@ -152,7 +153,7 @@ var labelName = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,63}$`)
 func checkLabel(s string) (wrong, suggestion string) {
 	word := strings.ToLower(s)
 	for _, known := range knownLabels {
-		if distance(word[:min(len(word), maxName)], known) <= 1 {
+		if edit.Distance(word, known, 2) <= 1 {
 			return "is too much like the label " + known + " to be another", known
 		}
 	}

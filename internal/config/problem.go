@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/mcpfirewall/mcpfirewall/internal/edit"
 	"github.com/mcpfirewall/mcpfirewall/internal/visible"
 )
 
@@ -117,7 +118,7 @@ func nearest(word string, words []string) string {
 	}
 	best, bestDistance := "", max(1, len(word)/3)+1
 	for _, w := range words {
-		if d := distance(word, strings.ToLower(w)); d < bestDistance {
+		if d := edit.Distance(word, strings.ToLower(w), bestDistance); d < bestDistance {
 			best, bestDistance = w, d
 		}
 	}
@@ -130,32 +131,6 @@ func nearest(word string, words []string) string {
 		}
 	}
 	return ""
-}
-
-// distance counts the insertions, deletions, replacements and swaps of
-// neighbours that make b of a (optimal string alignment).
-func distance(a, b string) int {
-	x, y := []rune(a), []rune(b)
-	var before, last []int
-	row := make([]int, len(y)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := 1; i <= len(x); i++ {
-		before, last, row = last, row, make([]int, len(y)+1)
-		row[0] = i
-		for j := 1; j <= len(y); j++ {
-			cost := 1
-			if x[i-1] == y[j-1] {
-				cost = 0
-			}
-			row[j] = min(last[j]+1, row[j-1]+1, last[j-1]+cost)
-			if i > 1 && j > 1 && x[i-1] == y[j-2] && x[i-2] == y[j-1] {
-				row[j] = min(row[j], before[j-2]+1)
-			}
-		}
-	}
-	return row[len(y)]
 }
 
 // quote prints a word of the file in a message: bounded, and with what cannot
