@@ -12,9 +12,7 @@ import (
 	"testing"
 
 	"github.com/go-json-experiment/json"
-	"github.com/mcpfirewall/mcpfirewall/internal/config"
 	"github.com/mcpfirewall/mcpfirewall/internal/hook"
-	"github.com/mcpfirewall/mcpfirewall/internal/hook/post"
 	"github.com/rs/zerolog"
 	"github.com/spf13/pflag"
 )
@@ -221,16 +219,6 @@ func TestHookEarly(t *testing.T) {
 			if strings.Contains(got.stderr, heavy) {
 				t.Errorf("%v: %s was initialised", args, heavy)
 			}
-		}
-	}
-}
-
-func TestHookState(t *testing.T) {
-	for _, state := range []string{"", "relative", t.TempDir()} {
-		t.Setenv("XDG_STATE_HOME", state)
-		want, wantErr := config.DefaultState()
-		if got, err := post.DefaultState(); got != want || (err == nil) != (wantErr == nil) {
-			t.Errorf("XDG_STATE_HOME=%s: the hook looks in %s, firewalls listen in %s", state, got, want)
 		}
 	}
 }

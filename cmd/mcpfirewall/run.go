@@ -10,6 +10,7 @@ import (
 
 	"github.com/mcpfirewall/mcpfirewall/internal/config"
 	"github.com/mcpfirewall/mcpfirewall/internal/hook"
+	"github.com/mcpfirewall/mcpfirewall/internal/state"
 	"github.com/mcpfirewall/mcpfirewall/proxy"
 	"github.com/mcpfirewall/mcpfirewall/proxy/downstream"
 	"github.com/rs/zerolog"
@@ -59,7 +60,7 @@ environment, the server gets PATH, HOME and their like only.`,
 				return err
 			}
 			if cfg.State.Path == "" {
-				_, err := config.DefaultState()
+				_, err := state.DefaultDir()
 				return fmt.Errorf("finding a place for the audit file: %w; set it, or use a configuration that says state.path", err)
 			}
 			return a.stdio(cmd.Context(), cfg, session)

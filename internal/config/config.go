@@ -29,6 +29,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/mcpfirewall/mcpfirewall/internal/state"
 )
 
 // Tags of the fields, read by fieldsOf:
@@ -202,9 +204,9 @@ func Wrap(command string, args []string) *Config {
 	server.Cwd, _ = os.Getwd() // "" makes the child inherit the folder, which is the same one
 	cfg.Servers = []Server{server}
 
-	if state, err := DefaultState(); err == nil {
-		cfg.State.Path = state
-		cfg.Audit.File = filepath.Join(state, auditName)
+	if dir, err := state.DefaultDir(); err == nil {
+		cfg.State.Path = dir
+		cfg.Audit.File = filepath.Join(dir, auditName)
 	}
 	return cfg
 }

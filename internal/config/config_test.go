@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/mcpfirewall/mcpfirewall/internal/state"
 )
 
 // home gives the test a home folder of its own, and so default paths.
@@ -263,7 +265,7 @@ func TestDefaultState(t *testing.T) {
 	dir := home(t)
 	for _, relative := range []string{"", "not/absolute"} {
 		t.Setenv("XDG_STATE_HOME", relative)
-		got, err := DefaultState()
+		got, err := state.DefaultDir()
 		want := map[string]string{
 			"windows": filepath.Join(dir, "LocalAppData", "mcpfirewall"),
 			"darwin":  filepath.Join(dir, "Library", "Application Support", "mcpfirewall"),

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/mcpfirewall/mcpfirewall/internal/state"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -95,12 +96,12 @@ func (d *decoder) validate() {
 	d.validateVault()
 
 	if _, ok := d.cfg.nodes["state.path"]; !ok {
-		state, err := DefaultState()
+		dir, err := state.DefaultDir()
 		if err != nil {
 			d.fail(0, "", "state.path is missing, and there is no default: %v", err)
 			return
 		}
-		d.cfg.State.Path = state
+		d.cfg.State.Path = dir
 	}
 	if _, ok := d.cfg.nodes["audit.file"]; !ok {
 		d.cfg.Audit.File = filepath.Join(d.cfg.State.Path, auditName)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+	"github.com/mcpfirewall/mcpfirewall/internal/state"
 )
 
 // trustFile is what trust.json holds: the digest of each file that the user
@@ -23,7 +24,7 @@ type trustFile struct {
 // folder, the default one if it is "".
 func TrustFile(statePath string) (string, error) {
 	if statePath == "" {
-		dir, err := DefaultState()
+		dir, err := state.DefaultDir()
 		if err != nil {
 			return "", err
 		}

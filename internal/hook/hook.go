@@ -31,6 +31,7 @@ import (
 	"time"
 
 	"github.com/mcpfirewall/mcpfirewall/internal/hook/post"
+	"github.com/mcpfirewall/mcpfirewall/internal/state"
 	"github.com/rs/zerolog"
 )
 
@@ -86,7 +87,7 @@ type Listener struct {
 // Listen begins to take prompts, and delivers those that wait for this firewall.
 func Listen(o Options) (*Listener, error) {
 	if o.Dir == "" {
-		dir, err := post.DefaultState()
+		dir, err := state.DefaultDir()
 		if err != nil {
 			return nil, err
 		}

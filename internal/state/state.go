@@ -1,5 +1,5 @@
 // Package state is what the firewall remembers between calls and across
-// restarts: how much of each limit is used.
+// restarts, how much of each limit is used, and the folder for it.
 //
 // A call's charges are reserved together before it is sent, all or none, and
 // given back only if nothing was sent:

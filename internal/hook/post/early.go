@@ -2,19 +2,18 @@ package post
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
-	"runtime"
 	"strings"
 	"time"
+
+	"github.com/mcpfirewall/mcpfirewall/internal/state"
 )
 
 // Options say how `mcpfirewall hook` runs.
 type Options struct {
-	Dir     string // in place of [DefaultState]
+	Dir     string // in place of [state.DefaultDir]
 	Session string // the name of the session, or ""
 	Verbose bool   // say on standard error what was done
 }
@@ -55,7 +54,7 @@ func Run(ctx context.Context, o Options, in io.Reader, errOut io.Writer) {
 	e.prompt.Session = o.Session
 	if o.Dir == "" {
 		var err error
-		if o.Dir, err = DefaultState(); err != nil {
+		if o.Dir, err = state.DefaultDir(); err != nil {
 			say("%v", err)
 			return
 		}
@@ -117,26 +116,4 @@ func parseArgs(args []string) (o Options, ok bool) {
 		}
 	}
 	return o, hook
-}
-
-// DefaultState returns the folder in which firewalls and hooks of the user meet: the one that
-// config.DefaultState returns, which is initialised too late for [init].
-func DefaultState() (string, error) {
-	if dir := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(dir) {
-		return filepath.Join(dir, "mcpfirewall"), nil
-	}
-	if runtime.GOOS == "windows" {
-		if dir := os.Getenv("LocalAppData"); filepath.IsAbs(dir) {
-			return filepath.Join(dir, "mcpfirewall"), nil
-		}
-		return "", errors.New("%LocalAppData% is not set")
-	}
-	home, err := os.UserHomeDir()
-	if err != nil {
-		return "", fmt.Errorf("finding the home folder: %w", err)
-	}
-	if runtime.GOOS == "darwin" {
-		return filepath.Join(home, "Library", "Application Support", "mcpfirewall"), nil
-	}
-	return filepath.Join(home, ".local", "state", "mcpfirewall"), nil
 }
