@@ -23,7 +23,7 @@ func BenchmarkCall(b *testing.B) {
 		b.Run(fmt.Sprint(size), func(b *testing.B) {
 			f := newFake(b, "one", false)
 			f.seen = nil
-			payload := strings.Repeat("x", size)
+			payload := strings.Repeat("The quick brown fox jumps over the lazy dog, and every line of it ends somewhere.\\n", size/80+1)[:size-1] + "x"
 			f.answers["tools/call"] = `{"content":[{"type":"text","text":"` + payload + `"}]}`
 			r := testRelay(b, func(cfg *config.Config) {
 				for i := range 100 {

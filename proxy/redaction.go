@@ -208,13 +208,28 @@ func (k *call) beside() []byte {
 	}))
 }
 
+// tokensBeside tells fast that there is no token in what beside returns: it copies nothing, and
+// passes over long arguments.
+func (k *call) tokensBeside() bool {
+	m := k.x.m
+	for name, value := range jsonrpc.Members(m.Raw, m.Params) {
+		if k.c.kind == rules.Tool && jsonrpc.String(m.At(name)) == "arguments" {
+			continue
+		}
+		if k.x.s.tokens.In(m.Raw[name.Start:value.End]) {
+			return true
+		}
+	}
+	return false
+}
+
 // checkBeside holds what the request says beside a tool's arguments against what must not leave.
 // It is sent as it is or not at all: nothing is masked in it. asks says that a person has
 // to agree to what was found.
 func (k *call) checkBeside(tool string) (asks string, err error) {
-	r, params := k.x.s.relay.redact, k.x.m.At(k.x.m.Params)
-	looks, tokens := r.LooksAt(tool), k.x.s.tokens.In(params)
-	if len(params) == 0 || !looks && !tokens {
+	r := k.x.s.relay.redact
+	looks, tokens := r.LooksAt(tool), k.tokensBeside()
+	if !k.x.m.Params.Present() || !looks && !tokens {
 		return "", nil
 	}
 	rest := k.beside()
