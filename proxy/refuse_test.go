@@ -45,6 +45,8 @@ func TestRefusalsAreRecorded(t *testing.T) {
 	mustBeRecorded(t, c.modern("tools/call", `"Name":"echo"`), path, paramsRule)
 	mustBeRecorded(t, c.modern("tools/call", `"name":5`), path, paramsRule)
 	mustBeRecorded(t, c.modern("tools/list", `"cursor":"made up"`), path, stateRule)
+	mustBeRecorded(t, c.modern("tasks/get", `"taskId":"made up"`), path, stateRule)
+	mustBeRecorded(t, c.modern("tasks/get", `"taskId":1`), path, paramsRule)
 	mustBeRecorded(t, c.modern("tools/call", `"name":"echo","arguments":{"n":1},`+answers), path, stateRule)
 	mustBeRecorded(t, c.modern("tools/call", `"name":"echo","arguments":{"n":2},`+answers+","+state), path, stateRule)
 

@@ -143,11 +143,11 @@ func (x *Exchange) created(k *call, m *jsonrpc.Message) answer {
 func (x *Exchange) task() answer {
 	id, ok := x.text("taskId")
 	if !ok {
-		return x.fail(jsonrpc.CodeInvalidParams, "taskId is missing or not a string", nil)
+		return x.refuse(jsonrpc.CodeInvalidParams, paramsRule, "taskId is missing or not a string")
 	}
 	ref, err := x.s.openTask(id)
 	if err != nil {
-		return x.fail(jsonrpc.CodeInvalidParams, "Unknown task: "+err.Error(), nil)
+		return x.refuse(jsonrpc.CodeInvalidParams, stateRule, "Unknown task: "+err.Error())
 	}
 	k := &call{x: x, target: x.m.Method, shown: x.m.At(x.m.Params), began: time.Now(), lookup: func(v *view) *capability {
 		if c := v.tools[ref.Tool]; c != nil && c.conn.name == ref.Server {
@@ -159,7 +159,7 @@ func (x *Exchange) task() answer {
 		return x.failErr(err)
 	}
 	if k.c == nil {
-		return x.fail(jsonrpc.CodeInvalidParams, "Unknown task: the tool that it came from is not available", nil)
+		return x.refuse(jsonrpc.CodeInvalidParams, stateRule, "Unknown task: the tool that it came from is not available")
 	}
 	if x.modern != k.link.modern {
 		return x.fail(jsonrpc.CodeMethodNotFound, "Method not found: the server has no tasks of this protocol version", nil)
@@ -171,7 +171,7 @@ func (x *Exchange) task() answer {
 		return k.refuse(rules.Deny, "result", "Results of this tool are judged before they are passed on, which those of tasks are not: call it without a task.")
 	}
 	if x.m.Method == "tasks/update" && !x.s.answersTask(ref, x.m.At(x.param("inputResponses"))) {
-		return x.fail(jsonrpc.CodeInvalidParams, "inputResponses is no object, or holds an answer to a question that the task did not ask: tasks/get shows what it asks", nil)
+		return x.refuse(jsonrpc.CodeInvalidParams, stateRule, "inputResponses is no object, or holds an answer to a question that the task did not ask: tasks/get shows what it asks")
 	}
 	if err := k.intend(); err != nil {
 		return x.failErr(err)
@@ -181,7 +181,7 @@ func (x *Exchange) task() answer {
 	}
 	up := k.link.prepare(x.m.Method, x, ref.ID)
 	if up == nil {
-		return k.outcome(x.fail(jsonrpc.CodeInternal, "the server was just started anew with new credentials: try again", nil), 0, nil)
+		return k.outcome(x.fail(jsonrpc.CodeInternal, "the server was just started anew: try again", nil), 0, nil)
 	}
 	edits := []jsonrpc.Edit{{Span: x.m.ID, New: upID(up)}, {Span: x.param("taskId"), New: jsonrpc.Quote(ref.ID)}}
 	if e, ok := x.metaEdit(k.link, upID(up)); ok {
