@@ -385,7 +385,7 @@ func TestLease(t *testing.T) {
 			var cut atomic.Bool
 			front := cuttable(t, d.Addr, &cut)
 			r, log := d.resolver(t, Options{Address: front})
-			g := acquire(t, r, creds("while")...)
+			g := acquire(t, r, creds("longer")...)
 			cut.Store(true)
 			log.wait(t, "secret not renewed; it stays in use", 1)
 			cut.Store(false)
