@@ -378,7 +378,7 @@ func survey(raw []byte, maxDepth int) (lone bool, err error) {
 // stringEnd returns the offset after the string that starts at raw[i], and whether it
 // holds an escape of a lone surrogate. An unterminated string ends with raw.
 func stringEnd(raw []byte, i int) (end int, lone bool) {
-	quote := -1 // see skipString
+	quote := -1 // the next one at or after i, kept so that a text full of escapes is searched once
 	for i++; ; {
 		if quote < i {
 			n := bytes.IndexByte(raw[i:], '"')

@@ -1,8 +1,8 @@
 package jsonrpc
 
 import (
-	"bytes"
 	"encoding/binary"
+	"math/bits"
 	"unicode/utf8"
 )
 
@@ -38,23 +38,19 @@ const (
 // large number. Then jsontext decides, so that what is refused and why has one source; a
 // fuzz test holds that plain accepts nothing which jsontext does not.
 func plain(raw []byte, maxDepth int, o *outline) bool {
-	control, high := classes(raw)
-	if high && !utf8.Valid(raw) {
-		return false
-	}
 	var (
 		frames [DefaultMaxDepth]int32 // per open container the index of its first name, -1 for an array
 		few    [plainNames]Span
 		names  = few[:0] // of all open objects, the innermost one's last
 		depth  = 0
 		expect = value
-		i, end = 0, 0 // end is where the last value ended
-		text   = plainText{raw: raw, control: control, quote: -1}
+		i, end = 0, 0  // end is where the last value ended
+		high   = false // a string has bytes beyond ASCII
 	)
 	maxDepth = min(maxDepth, len(frames))
 	for {
 		if i = skipSpace(raw, i); i == len(raw) {
-			return expect == comma && depth == 0
+			return expect == comma && depth == 0 && (!high || utf8.Valid(raw))
 		}
 		c := raw[i]
 		switch expect {
@@ -83,7 +79,9 @@ func plain(raw []byte, maxDepth int, o *outline) bool {
 				depth++
 				continue
 			case '"':
-				i, _ = text.skip(i)
+				var h bool
+				i, _, h = skipPlain(raw, i)
+				high = high || h
 			case 't', 'f', 'n':
 				i = plainLiteral(raw, i)
 			default:
@@ -105,10 +103,11 @@ func plain(raw []byte, maxDepth int, o *outline) bool {
 				return false
 			}
 			n := Span{Start: i}
-			var escaped bool
-			if i, escaped = text.skip(i); i < 0 || escaped {
+			var escaped, h bool
+			if i, escaped, h = skipPlain(raw, i); i < 0 || escaped {
 				return false
 			}
+			high = high || h
 			n.End = i
 			siblings := names[frames[depth-1]:]
 			if len(siblings) == plainNames {
@@ -163,90 +162,45 @@ func plain(raw []byte, maxDepth int, o *outline) bool {
 	}
 }
 
-// classes reports whether raw has control characters and bytes beyond ASCII.
-func classes(raw []byte) (control, high bool) {
+// skipPlain returns the offset after the string that starts at raw[i], and whether it has
+// escapes and bytes beyond ASCII. The offset is -1 if the string is not surely right.
+func skipPlain(raw []byte, i int) (end int, escaped, high bool) {
 	const low, top = 0x0101010101010101, 0x8080808080808080
-	var below, seen uint64
-	s := raw
-	for ; len(s) >= 32; s = s[32:] {
-		a, b := binary.LittleEndian.Uint64(s), binary.LittleEndian.Uint64(s[8:])
-		c, d := binary.LittleEndian.Uint64(s[16:]), binary.LittleEndian.Uint64(s[24:])
-		below |= (a-low*' ')&^a | (b-low*' ')&^b | (c-low*' ')&^c | (d-low*' ')&^d
-		seen |= a | b | c | d
-	}
-	for _, c := range s {
-		if c < ' ' {
-			control = true
-		}
-		seen |= uint64(c)
-	}
-	return control || below&top != 0, seen&top != 0
-}
-
-// plainText skips over the strings of raw.
-type plainText struct {
-	raw     []byte
-	control bool // raw has control characters
-	quote   int  // offset of the first quote after some offset already passed
-}
-
-// A string of this length is looked at byte by byte, a longer one with bytes.IndexByte,
-// which costs more to begin with.
-const shortText = 32
-
-// skip returns the offset after the string that starts at raw[i], and whether it has
-// escapes. The offset is -1 if the string is not surely right.
-func (t *plainText) skip(i int) (end int, escaped bool) {
-	raw := t.raw
+	var seen uint64
 	for i++; ; {
-		for short := min(i+shortText, len(raw)); i < short && !special[raw[i]]; {
+		for len(raw)-i >= 8 {
+			v := binary.LittleEndian.Uint64(raw[i:])
+			seen |= v
+			// The top bit of the first byte that is a quote, a backslash or a control character.
+			if hit := ((v ^ low*'"' - low) | (v ^ low*'\\' - low) | (v - low*' ')) &^ v & top; hit != 0 {
+				i += bits.TrailingZeros64(hit) / 8
+				break
+			}
+			i += 8
+		}
+		for i < len(raw) && !special[raw[i]] {
+			seen |= uint64(raw[i])
 			i++
 		}
-		if i < len(raw) && !special[raw[i]] {
-			i = t.skipLong(i)
-		}
 		if i == len(raw) {
-			return -1, escaped
+			return -1, escaped, false
 		}
 		switch c := raw[i]; c {
 		case '"':
-			return i + 1, escaped
+			return i + 1, escaped, seen&top != 0
 		case '\\':
-			n := plainEscape(raw[i:])
-			if n == 0 {
-				return -1, true
+			n := 2
+			if i+1 == len(raw) || unescaped[raw[i+1]] == 0 {
+				if n = plainEscape(raw[i:]); n == 0 {
+					return -1, true, false
+				}
 			}
 			escaped = true
 			i += n
 		default:
-			return -1, escaped
+			return -1, escaped, false
 		}
 	}
-}
-
-// skipLong returns the offset of the first special byte from raw[i] on, or len(raw).
-func (t *plainText) skipLong(i int) int {
-	// The next quote is remembered: a long text with many escapes would otherwise be
-	// searched through again after each of them.
-	if t.quote < i {
-		n := bytes.IndexByte(t.raw[i:], '"')
-		if n < 0 {
-			return len(t.raw)
-		}
-		t.quote = i + n
-	}
-	end := t.quote
-	if n := bytes.IndexByte(t.raw[i:end], '\\'); n >= 0 {
-		end = i + n
-	}
-	if t.control {
-		for ; i < end; i++ {
-			if t.raw[i] < ' ' {
-				return i
-			}
-		}
-	}
-	return end
 }
 
 // special holds the bytes that end a run of text in a string.
@@ -258,22 +212,14 @@ var special = func() (t [256]bool) {
 	return t
 }()
 
-// plainEscape returns the length of the escape at the start of s, or 0 if it is wrong or
-// that of a lone surrogate.
+// plainEscape returns the length of the escape of a character's number at the start of s, or 0
+// if it is wrong or that of a lone surrogate.
 func plainEscape(s []byte) int {
-	if len(s) < 2 {
+	if len(s) < 6 || s[1] != 'u' || hex4(s[2:6]) < 0 {
 		return 0
 	}
-	switch s[1] {
-	case 'n', '"', '\\', '/', 'b', 'f', 'r', 't':
-		return 2
-	case 'u':
-		if len(s) < 6 || hex4(s[2:6]) < 0 {
-			return 0
-		}
-		if n, ok := escapeSize(s); ok {
-			return n
-		}
+	if n, ok := escapeSize(s); ok {
+		return n
 	}
 	return 0
 }

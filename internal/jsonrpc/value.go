@@ -102,15 +102,35 @@ func String(raw []byte) string {
 	if len(raw) < 2 || raw[0] != '"' {
 		return ""
 	}
-	if inner := raw[1 : len(raw)-1]; bytes.IndexByte(inner, '\\') < 0 {
+	inner := raw[1 : len(raw)-1]
+	n := bytes.IndexByte(inner, '\\')
+	if n < 0 {
 		return string(inner)
 	}
-	s, err := jsontext.AppendUnquote(nil, raw)
-	if err != nil {
-		return ""
+	var b strings.Builder
+	b.Grow(len(inner))
+	for rest := inner; ; {
+		b.Write(rest[:n])
+		if rest = rest[n:]; len(rest) == 0 {
+			return b.String()
+		}
+		if len(rest) < 2 || unescaped[rest[1]] == 0 { // one of the rare escapes, or none
+			s, err := jsontext.AppendUnquote(nil, raw)
+			if err != nil {
+				return ""
+			}
+			return string(s)
+		}
+		b.WriteByte(unescaped[rest[1]])
+		rest = rest[2:]
+		if n = bytes.IndexByte(rest, '\\'); n < 0 {
+			n = len(rest)
+		}
 	}
-	return string(s)
 }
+
+// unescaped are the characters that the escapes of two bytes stand for.
+var unescaped = [256]byte{'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t'}
 
 // Quote returns s as a JSON string. Invalid UTF-8 becomes U+FFFD.
 func Quote(s string) []byte { return AppendQuote(make([]byte, 0, len(s)+2), s) }
@@ -140,21 +160,23 @@ func skipSpace(raw []byte, i int) int {
 	return i
 }
 
+// skipString returns the offset after the string that starts at raw[i]. Only the quotes are
+// searched for, since there are fewer of them than of escapes: one ends the string unless an
+// odd number of backslashes stands before it.
 func skipString(raw []byte, i int) int {
-	quote := -1 // the next one at or after i, kept so that a text full of escapes is searched once
 	for i++; ; {
-		if quote < i {
-			n := bytes.IndexByte(raw[i:], '"')
-			if n < 0 {
-				return len(raw)
-			}
-			quote = i + n
+		n := bytes.IndexByte(raw[i:], '"')
+		if n < 0 {
+			return len(raw)
 		}
-		backslash := bytes.IndexByte(raw[i:quote], '\\')
-		if backslash < 0 {
-			return quote + 1
+		quote := i + n
+		first := quote // of the backslashes
+		for first > i && raw[first-1] == '\\' {
+			first--
 		}
-		i = min(i+backslash+2, len(raw))
+		if i = quote + 1; (quote-first)%2 == 0 {
+			return i
+		}
 	}
 }
 

@@ -338,3 +338,25 @@ func TestLinear(t *testing.T) {
 		t.Errorf("%s for 4 MiB of escapes", d)
 	}
 }
+
+// String decodes the usual escapes by itself; package jsontext has the say on what it makes of them.
+func FuzzString(f *testing.F) {
+	for _, s := range []string{`""`, `"a"`, `"\n"`, `"a\"b\\\/c\b\f\n\r\t"`, `"\u0041\n"`, `"\ud83d\ude00 x\ty"`, `"\\\\\""`, `"é\n日"`} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		if !jsontext.Value(raw).IsValid() || raw[0] != '"' || raw[len(raw)-1] != '"' {
+			return
+		}
+		want, err := jsontext.AppendUnquote(nil, raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := String(raw); got != string(want) {
+			t.Errorf("%s is decoded to %q, want %q", raw, got, want)
+		}
+		if end := skipString(append(raw, `,"next"`...), 0); end != len(raw) {
+			t.Errorf("%s ends at %d, want %d", raw, end, len(raw))
+		}
+	})
+}
