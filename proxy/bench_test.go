@@ -14,7 +14,12 @@ import (
 // discard is a client that looks at nothing.
 type discard struct{ n int }
 
-func (d *discard) Send(m Outgoing) error { d.n += len(m.Raw); return nil }
+func (d *discard) Send(messages ...Outgoing) error {
+	for _, m := range messages {
+		d.n += len(m.Raw)
+	}
+	return nil
+}
 
 // BenchmarkCall is a tools/call from the client's bytes to the client's bytes over a
 // child's standard streams, with 100 rules of which 10 concern the tool.

@@ -25,11 +25,12 @@ type call struct {
 	link   *link
 	target string // the capability's name for records
 	lookup func(*view) *capability
-	args   []byte // raw arguments; nil if there are none
-	sent   []byte // what the server gets of them: others where the tool is narrowed
-	shown  []byte // what a person and the record see of what the agent chose
-	chain  *chain // what an earlier round trip of this call left, or nil
-	record string // id of the audit record
+	args   []byte        // raw arguments; nil if there are none
+	sent   []byte        // what the server gets of them: others where the tool is narrowed
+	shown  []byte        // what a person and the record see of what the agent chose
+	chain  *chain        // what an earlier round trip of this call left, or nil
+	record string        // id of the audit record
+	unsaid *audit.Record // that of intent, while it waits to be written
 	began  time.Time
 
 	decided    string // the rule that let the call pass
@@ -38,6 +39,7 @@ type call struct {
 	limit      string // the name of what limits reserve, once there is one
 	reserved   string // the same, while something is reserved
 	asks       string // what in the arguments a person has to agree to
+	ends       *Batch // in which the answer waits for its record, where the server's reader has it
 	restored   bool   // tokens in the arguments were turned back
 	sending    bool   // something was sent, or may have been
 }
@@ -298,7 +300,30 @@ func (k *call) intend() error {
 	if k.approvedBy != "" {
 		rec.Rule, rec.Reason = k.approvedBy, "approved by the user"
 	}
-	return k.x.s.relay.records(&rec)
+	b := k.x.batch
+	if b != nil && len(k.x.m.Raw) <= maxBatched && k.leaves() {
+		k.censor(&rec)
+		waits := rec
+		k.unsaid = &waits
+		return nil
+	}
+	if b != nil {
+		b.Flush(k.x.waits) // which comes before this
+	}
+	return k.records(&rec)
+}
+
+// say writes the record of intent if that waits.
+func (k *call) say() error {
+	rec := k.unsaid
+	if rec == nil {
+		return nil
+	}
+	k.unsaid = nil
+	if b := k.x.batch; b != nil {
+		b.Flush(k.x.waits)
+	}
+	return k.x.s.relay.audit.Write(rec)
 }
 
 func (k *call) newRecord(event string) audit.Record {
@@ -336,6 +361,10 @@ func (k *call) perform() answer {
 			if k.leave() {
 				return answer{}
 			}
+			if err := k.say(); err != nil {
+				k.giveBack()
+				return k.abort(k.withhold(err))
+			}
 			for up = k.link.prepare(x.m.Method, x, ""); up == nil; up = k.link.prepare(x.m.Method, x, "") {
 				// The server has ended or was replaced since it was looked for.
 				if a := k.again(k.c.digest); a.raw != nil {
@@ -370,19 +399,29 @@ func (k *call) perform() answer {
 	}
 }
 
+// leaves reports whether the call may be left to what brings its answer: nothing between the
+// answer and the client can wait, both are of one era, and the connection is the client's alone.
+func (k *call) leaves() bool {
+	x, l := k.x, k.link
+	return x.onDone != nil && x.modern == l.modern && !l.http && l.conn.fleet.owner && !k.c.judged() && (k.chain == nil || k.chain.parked == nil)
+}
+
 // leave sends the call and leaves its end to what brings the answer, so that no goroutine
-// has to be woken for it. It does so where nothing between the answer and the client can
-// wait: both are of one era, and the connection is the client's alone.
+// has to be woken for it.
 func (k *call) leave() bool {
 	x, l := k.x, k.link
-	if x.onDone == nil || x.modern != l.modern || l.http || !l.conn.fleet.owner || k.c.judged() {
+	if !k.leaves() || k.unsaid != nil && x.batch == nil {
 		return false
 	}
-	up := l.prepareThen(x, k.c.conn.timeout(), func(m *jsonrpc.Message, err error) {
-		x.finish(x.guarded(func() answer {
+	up := l.prepareThen(x, k.c.conn.timeout(), func(m *jsonrpc.Message, err error, b *Batch) {
+		a := x.guarded(func() answer {
+			k.ends = b
 			a, _ := k.answered(m, err, 0)
 			return a
-		}))
+		})
+		if k.ends == nil {
+			x.finish(a)
+		}
 	})
 	if up == nil {
 		return false
@@ -394,7 +433,10 @@ func (k *call) leave() bool {
 		up.fail(err)
 		return true
 	}
-	k.sending = true
+	if k.sending = true; k.unsaid != nil {
+		x.batch.departs(departure{k, up, raw, k.unsaid})
+		return true
+	}
 	l.launch(up, raw, nil)
 	return true
 }
@@ -513,7 +555,8 @@ func (k *call) received(m *jsonrpc.Message, round int) (a answer, again bool) {
 	return x.relayResult(m, l), false
 }
 
-// outcome writes the record of the outcome; without it the result is withheld.
+// outcome writes the record of the outcome; without it the result is withheld. In a batch
+// both wait.
 func (k *call) outcome(a answer, size int, failure error) answer {
 	rec := k.newRecord("outcome")
 	rec.Duration, rec.BytesOut = time.Since(k.began), size
@@ -525,9 +568,18 @@ func (k *call) outcome(a answer, size int, failure error) answer {
 	} else if a.code != 0 {
 		rec.Error = "error " + strconv.Itoa(a.code)
 	}
+	if b := k.ends; b != nil {
+		b.arrives(arrival{k, a, rec})
+		return a
+	}
 	if err := k.x.s.relay.audit.Write(&rec); err != nil {
-		k.x.s.relay.log.Error().Err(err).Msg("result withheld: its record cannot be written")
-		return k.x.fail(jsonrpc.CodeInternal, "the result was withheld because its audit record cannot be written; the call was made. See the firewall's log", nil)
+		return k.unrecorded(err)
 	}
 	return a
+}
+
+// unrecorded is the client's answer in the place of one whose record cannot be written.
+func (k *call) unrecorded(err error) answer {
+	k.x.s.relay.log.Error().Err(err).Msg("result withheld: its record cannot be written")
+	return k.x.fail(jsonrpc.CodeInternal, "the result was withheld because its audit record cannot be written; the call was made. See the firewall's log", nil)
 }

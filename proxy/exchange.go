@@ -24,6 +24,7 @@ type Exchange struct {
 
 	onWait     func()                     // see OnWait
 	onDone     func()                     // see OnDone
+	batch      *Batch                     // see In
 	via        atomic.Pointer[capability] // what it calls, once something is sent
 	left       bool                       // what brings the server's answer finishes the request
 	finished   atomic.Bool
@@ -90,8 +91,13 @@ func (x *Exchange) OnWait(f func()) { x.onWait = f }
 // stream must take messages without waiting for anybody but the client.
 func (x *Exchange) OnDone(f func()) { x.onDone = f }
 
+// In lets the request's record and what it sends wait in b, for other messages that are at
+// hand already. It is for who calls OnDone, and calls b's Flush in time.
+func (x *Exchange) In(b *Batch) { x.batch = b }
+
 // waits says that the request is about to wait.
 func (x *Exchange) waits() {
+	x.batch = nil // which is for who reads
 	if f := x.onWait; f != nil {
 		x.onWait = nil
 		f()
@@ -110,19 +116,32 @@ func (x *Exchange) Run() {
 }
 
 func (x *Exchange) finish(a answer) {
-	if x.finished.Swap(true) {
+	if !x.conclude() {
 		return
-	}
-	if x.registered {
-		x.s.mu.Lock()
-		delete(x.s.exchanges, x.key)
-		x.s.mu.Unlock()
 	}
 	if a.raw != nil && !x.wasCancelled() {
 		if err := x.on.Send(Outgoing{Raw: a.raw, Final: true, Code: a.code}); err != nil {
 			x.s.relay.log.Debug().Err(err).Str("session", x.s.id).Msg("response not delivered")
 		}
 	}
+	x.end()
+}
+
+// conclude takes the request out of those under way. It is false if that was done before.
+func (x *Exchange) conclude() bool {
+	if x.finished.Swap(true) {
+		return false
+	}
+	if x.registered {
+		x.s.mu.Lock()
+		delete(x.s.exchanges, x.key)
+		x.s.mu.Unlock()
+	}
+	return true
+}
+
+// end lets go of what the request held, once its response was sent.
+func (x *Exchange) end() {
 	x.stop(nil)
 	if x.entered {
 		x.s.relay.inflight.Done()

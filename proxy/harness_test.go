@@ -214,9 +214,11 @@ type testClient struct {
 	next int
 }
 
-func (c *testClient) Send(m Outgoing) error {
-	if !m.Final {
-		c.msgs <- string(m.Raw)
+func (c *testClient) Send(messages ...Outgoing) error {
+	for _, m := range messages {
+		if !m.Final {
+			c.msgs <- string(m.Raw)
+		}
 	}
 	return nil
 }
@@ -227,12 +229,15 @@ type oneStream struct {
 	final chan string
 }
 
-func (s oneStream) Send(m Outgoing) error {
-	if m.Final {
-		s.final <- string(m.Raw)
-		return nil
+func (s oneStream) Send(messages ...Outgoing) error {
+	for _, m := range messages {
+		if m.Final {
+			s.final <- string(m.Raw)
+		} else if err := s.c.Send(m); err != nil {
+			return err
+		}
 	}
-	return s.c.Send(m)
+	return nil
 }
 
 func newClient(t testing.TB, r *Relay) *testClient {

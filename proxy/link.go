@@ -33,6 +33,7 @@ type link struct {
 	posting atomic.Int32 // messages that later is sending
 	poster  sync.Mutex
 	asking  atomic.Int32 // requests of the server that wait for a client
+	batch   Batch        // of answers; it is the reader's
 
 	keys atomic.Pointer[credentials] // that calls carry; changed with mu held
 
@@ -79,8 +80,9 @@ type upcall struct {
 	stop    context.CancelFunc       // ends the HTTP stream
 
 	// A call whose answer nobody waits for has no channels, but this. It is called once, by
-	// whoever takes the call out of link.calls.
-	then    func(*jsonrpc.Message, error)
+	// whoever takes the call out of link.calls; the server's reader has a batch for what
+	// becomes of it.
+	then    func(*jsonrpc.Message, error, *Batch)
 	timer   *time.Timer
 	unwatch func() bool // stops the watch over the client's request
 }
@@ -94,7 +96,8 @@ const (
 // connect starts or reaches the server, settles its era and fetches its lists. The link
 // gives the credentials up when it has ended; without a link they are the caller's.
 func (c *conn) connect(ctx context.Context, keys *credentials) (*link, error) {
-	l := &link{conn: c, gone: make(chan struct{}), buried: make(chan struct{}), opened: make(chan struct{}), calls: map[int64]*upcall{}, http: c.cfg.URL != ""}
+	l := &link{conn: c, gone: make(chan struct{}), buried: make(chan struct{}), opened: make(chan struct{}), calls: map[int64]*upcall{}, http: c.cfg.URL != "",
+		batch: Batch{relay: c.fleet.relay}}
 	l.catalog.link = l
 	l.keys.Store(keys)
 	if keys.unfit != nil {
@@ -104,7 +107,7 @@ func (c *conn) connect(ctx context.Context, keys *credentials) (*link, error) {
 	if err != nil {
 		return nil, because("it could not be started", err)
 	}
-	o.Events = upstream.Events{Message: l.receive, Malformed: l.malformed, Closed: l.end}
+	o.Events = upstream.Events{Message: l.receive, Idle: l.rest, Malformed: l.malformed, Closed: l.end}
 	open, cancel := context.WithTimeout(ctx, handshakeTime)
 	defer cancel()
 	if l.transport, err = upstream.Open(open, o); err != nil {
@@ -238,7 +241,7 @@ func (l *link) register(up *upcall) {
 // prepareThen reserves an id for a client's request whose answer, or the reason why there
 // is none, is given to then: by the server's reader, or when the time limit is over or the
 // client gives up. It returns nil if the link has ended or was replaced.
-func (l *link) prepareThen(x *Exchange, limit time.Duration, then func(*jsonrpc.Message, error)) *upcall {
+func (l *link) prepareThen(x *Exchange, limit time.Duration, then func(*jsonrpc.Message, error, *Batch)) *upcall {
 	up := &upcall{link: l, method: x.m.Method, clients: true, then: then}
 	up.client.Store(x)
 	began := time.Now()
@@ -291,9 +294,9 @@ func (l *link) answer(up *upcall, m *jsonrpc.Message) {
 	switch {
 	case !l.take(up, false):
 	case len(m.Raw) > largeAnswer:
-		go up.then(m, nil)
+		go up.then(m, nil, nil)
 	default:
-		up.then(m, nil)
+		up.then(m, nil, &l.batch)
 	}
 }
 
@@ -321,7 +324,7 @@ func (l *link) giveUp(up *upcall, reason string, err error) bool {
 	if !l.take(up, true) {
 		return false
 	}
-	up.then(nil, err)
+	up.then(nil, err, nil)
 	l.tellCancelled(up, reason)
 	return true
 }
@@ -332,7 +335,7 @@ func (l *link) launch(up *upcall, raw []byte, declared []schema.HeaderParam) {
 	if !l.http {
 		patience := patience{Context: l.conn.ctx, limit: l.conn.timeout()}
 		if x := up.client.Load(); x != nil {
-			patience.Context, patience.x = x.ctx, x
+			patience.Context, patience.waits = x.ctx, x.waits
 		}
 		if err := l.send(&patience, out); err != nil {
 			up.fail(err)
@@ -351,11 +354,11 @@ func (l *link) launch(up *upcall, raw []byte, declared []schema.HeaderParam) {
 }
 
 // patience is the context of a write that almost never waits: its time limit is set, and
-// the exchange told that it waits, only when somebody looks whether it is over.
+// who writes told that it waits, only when somebody looks whether it is over.
 type patience struct {
 	context.Context
 	limit  time.Duration
-	x      *Exchange // may be nil
+	waits  func() // may be nil
 	timed  context.Context
 	cancel context.CancelFunc
 }
@@ -363,8 +366,8 @@ type patience struct {
 // Done starts the time limit. Like Err, it is for the writing goroutine.
 func (p *patience) Done() <-chan struct{} {
 	if p.timed == nil {
-		if p.x != nil {
-			p.x.waits()
+		if p.waits != nil {
+			p.waits()
 		}
 		p.timed, p.cancel = context.WithTimeout(p.Context, p.limit)
 	}
@@ -474,7 +477,7 @@ func (l *link) request(method string, params []byte) (*jsonrpc.Message, error) {
 func (up *upcall) fail(err error) {
 	if up.then != nil {
 		if up.link.take(up, false) {
-			up.then(nil, err)
+			up.then(nil, err, nil)
 		}
 		return
 	}

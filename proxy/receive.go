@@ -12,12 +12,11 @@ import (
 
 // receive takes one message of the server. It is the only way in.
 func (l *link) receive(m *jsonrpc.Message, origin int64) {
-	defer func() {
-		if fault := recover(); fault != nil {
-			l.conn.fleet.relay.fault(fault)
-		}
-	}()
+	defer l.guard()
 	l.heard.Store(time.Now().UnixNano())
+	if m.Kind != jsonrpc.Result && m.Kind != jsonrpc.Failure || l.batch.Full() {
+		l.batch.Flush(nil)
+	}
 	answered := m
 	m, err := l.cleanse(m, origin)
 	if err != nil {
@@ -87,6 +86,19 @@ func (l *link) receive(m *jsonrpc.Message, origin int64) {
 			return
 		}
 		row.news(l, m, l.call(origin))
+	}
+}
+
+// rest is called when the server has said nothing more as yet.
+func (l *link) rest() {
+	defer l.guard()
+	l.batch.Flush(nil)
+}
+
+// guard keeps a fault in the handling of a message from ending the firewall.
+func (l *link) guard() {
+	if fault := recover(); fault != nil {
+		l.conn.fleet.relay.fault(fault)
 	}
 }
 

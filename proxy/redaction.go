@@ -324,12 +324,30 @@ func (k *call) mirrored() []schema.HeaderParam {
 // records writes a record of what the agent chose, without what is to be redacted.
 func (r *Relay) records(rec *audit.Record) error {
 	if len(rec.Arguments) > 0 {
-		done, err := r.redact.JSON(rec.Arguments, redact.Scope{})
-		if rec.Arguments = done.Text; err != nil {
-			rec.Arguments = []byte(`"withheld: they could not be redacted"`)
-		}
+		rec.Arguments = censored(r.redact.JSON(rec.Arguments, redact.Scope{}))
 	}
 	return r.audit.Write(rec)
+}
+
+// censored returns what a record shows of arguments that were redacted.
+func censored(done redact.Redacted, err error) []byte {
+	if err != nil {
+		return []byte(`"withheld: they could not be redacted"`)
+	}
+	return done.Text
+}
+
+// records is Relay.records for the call. Known values were taken out of the message that its
+// arguments are of.
+func (k *call) records(rec *audit.Record) error {
+	k.censor(rec)
+	return k.x.s.relay.audit.Write(rec)
+}
+
+func (k *call) censor(rec *audit.Record) {
+	if len(rec.Arguments) > 0 {
+		rec.Arguments = censored(k.x.s.relay.redact.Unknown(rec.Arguments, redact.Scope{}))
+	}
 }
 
 // readable are the arguments of a narrowed tool's call as a person sees them who approves it,

@@ -36,7 +36,7 @@ func (k *call) unavailable(err error) answer {
 func (k *call) refuse(action rules.Action, rule, message string) answer {
 	rec := k.newRecord("refusal")
 	rec.Action, rec.Rule, rec.Reason, rec.Arguments, rec.BytesIn = action.String(), rule, k.x.s.relay.redact.Text(message), k.shown, len(k.x.m.Raw)
-	if err := k.x.s.relay.records(&rec); err != nil {
+	if err := k.records(&rec); err != nil {
 		return k.withhold(err)
 	}
 	return k.failure(message, decision(action, rule, k.record))

@@ -2,9 +2,10 @@ package proxy
 
 // Stream carries messages to the client: the standard output, the response to an HTTP
 // request, or a stream of server-sent events. Its implementations are in package
-// downstream. Send may be called concurrently.
+// downstream. Send may be called concurrently; several messages go out in one write where
+// that can be.
 type Stream interface {
-	Send(m Outgoing) error
+	Send(m ...Outgoing) error
 }
 
 // Outgoing is one message to the client.

@@ -192,6 +192,12 @@ func (r *Redactor) Known(raw []byte) (out []byte, finds int, err error) {
 	return out, len(found), err
 }
 
+// Unknown is JSON for all but known values, for what Known or JSON has gone through already.
+func (r *Redactor) Unknown(raw []byte, s Scope) (Redacted, error) {
+	set := r.settings()
+	return set.redact(raw, s, set.wanted(s.Tool), true, nil, nil)
+}
+
 // Plain is JSON for plain text.
 func (r *Redactor) Plain(text []byte, s Scope) (Redacted, error) {
 	clean, edits, finds := text, []edit(nil), []Find(nil)

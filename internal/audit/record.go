@@ -42,19 +42,21 @@ type Record struct {
 // must not fill the disk.
 const maxText = 4096
 
-// Write appends r to the file. It returns nil only when the whole line was handed
-// to the operating system, and no part of r is kept.
-func (l *Log) Write(r *Record) error {
+// Write appends records to the file, in one write. It returns nil only when every line was
+// handed to the operating system whole, and keeps no part of the records.
+func (l *Log) Write(records ...*Record) error {
 	ln := lines.Get().(*line)
 	defer ln.free()
-	ln.encode(r, l.now(), l.maxArguments)
+	for _, r := range records {
+		ln.encode(r, l.now(), l.maxArguments)
+	}
 	if err := l.append(ln.buf); err != nil {
 		return fmt.Errorf("writing to the audit file %s: %w; nothing is relayed without a record: free space on the disk or name another file under audit.file", l.path, err)
 	}
 	return nil
 }
 
-// append writes p, one line, in one write.
+// append writes p, whole lines, in one write.
 func (l *Log) append(p []byte) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()

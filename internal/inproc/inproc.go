@@ -159,18 +159,30 @@ type answers struct {
 	final []byte // written before Run returns
 }
 
-func (a *answers) Send(m proxy.Outgoing) error {
-	if m.Final {
-		a.final = append([]byte(nil), m.Raw...)
-		return nil
+func (a *answers) Send(messages ...proxy.Outgoing) error {
+	for _, m := range messages {
+		if m.Final {
+			a.final = append([]byte(nil), m.Raw...)
+		} else if err := a.general.Send(m); err != nil {
+			return err
+		}
 	}
-	return a.general.Send(m)
+	return nil
 }
 
 // general is the stream for all that is no answer.
 type general struct{ t *Transport }
 
-func (g general) Send(out proxy.Outgoing) error {
+func (g general) Send(messages ...proxy.Outgoing) error {
+	for _, m := range messages {
+		if err := g.one(m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (g general) one(out proxy.Outgoing) error {
 	t := g.t
 	m, err := jsonrpc.Parse(append([]byte(nil), out.Raw...), jsonrpc.Limits{})
 	if err != nil {

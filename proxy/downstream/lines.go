@@ -56,6 +56,9 @@ func (l *lineReader) next() ([]byte, error) {
 	}
 }
 
+// ready reports whether the next line is there already.
+func (l *lineReader) ready() bool { return bytes.IndexByte(l.buf[l.r:l.w], '\n') >= 0 }
+
 func (l *lineReader) bounded(line []byte) ([]byte, error) {
 	if len(line) > l.max {
 		return nil, errTooLong

@@ -44,10 +44,20 @@ func (h *HTTP) newReply(w http.ResponseWriter, a acceptable, s *session, cancel 
 	return p
 }
 
-// Send writes one message.
-func (p *reply) Send(m proxy.Outgoing) error {
+// Send writes messages.
+func (p *reply) Send(messages ...proxy.Outgoing) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	for _, m := range messages {
+		if err := p.send(m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// send writes one message. Its caller holds the lock.
+func (p *reply) send(m proxy.Outgoing) error {
 	if p.done {
 		return errClosed
 	}

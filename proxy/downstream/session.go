@@ -237,4 +237,11 @@ func (s *session) find(eventID string) (*eventStream, int) {
 // general is the Stream of messages that belong to no request.
 type general struct{ to *eventStream }
 
-func (g general) Send(m proxy.Outgoing) error { return g.to.send(m.Raw, false) }
+func (g general) Send(messages ...proxy.Outgoing) error {
+	for _, m := range messages {
+		if err := g.to.send(m.Raw, false); err != nil {
+			return err
+		}
+	}
+	return nil
+}

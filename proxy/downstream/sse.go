@@ -88,4 +88,11 @@ func (h *HTTP) postSSE(w http.ResponseWriter, r *http.Request, principal string)
 // sseStream is the Stream of an HTTP+SSE session.
 type sseStream struct{ to *eventWriter }
 
-func (s sseStream) Send(m proxy.Outgoing) error { return s.to.event("message", "", m.Raw) }
+func (s sseStream) Send(messages ...proxy.Outgoing) error {
+	for _, m := range messages {
+		if err := s.to.event("message", "", m.Raw); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -69,7 +69,7 @@ func Stdio(ctx context.Context, s *proxy.Session, in io.Reader, out io.Writer, o
 		o.MaxRequests = 1024
 	}
 	c := &stdio{
-		s: s, o: o, lines: newLineReader(in, o.MaxMessage), out: out,
+		s: s, o: o, lines: newLineReader(in, o.MaxMessage), batch: s.NewBatch(), out: out,
 		slots: make(chan struct{}, o.MaxRequests), turn: make(chan struct{}), ended: make(chan struct{}), broken: make(chan struct{}),
 	}
 	var cancel context.CancelFunc
@@ -104,6 +104,7 @@ type stdio struct {
 	o     StdioOptions
 	ctx   context.Context // of the requests
 	lines *lineReader
+	batch *proxy.Batch  // of the calls that were read with others
 	slots chan struct{} // one taken per request under way
 
 	mu  sync.Mutex // guards writing
@@ -170,60 +171,94 @@ func (c *stdio) drain(limit time.Duration, over, stop <-chan struct{}) {
 // have to grow anew.
 func (c *stdio) read() {
 	for {
-		line, err := c.lines.next()
-		switch {
-		case errors.Is(err, errTooLong):
-			reason := fmt.Sprintf("the message is above the limit of %d bytes", c.o.MaxMessage)
-			c.o.Log.Warn().Str("session", c.s.ID()).Msg("message of the client refused: " + reason)
-			c.Send(proxy.Outgoing{Raw: jsonrpc.NewError(nil, jsonrpc.CodeInvalidRequest, reason, nil)})
-			continue
-		case errors.Is(err, io.EOF):
-			c.end(nil)
-			return
-		case err != nil:
-			c.end(fmt.Errorf("reading from the client: %w", err))
+		t := turn{c: c}
+		if !c.batch.Empty() && (c.batch.Full() || !c.lines.ready()) {
+			c.batch.Flush(t.leave)
+		} else if !t.take() {
 			return
 		}
-		if len(bytes.TrimSpace(line)) == 0 {
-			continue
-		}
-		m, bad := parseMessage(line, c.o.MaxMessage)
-		if bad != nil {
-			c.o.Log.Warn().Str("session", c.s.ID()).Msg("message of the client refused: " + bad.Reason)
-			c.Send(proxy.Outgoing{Raw: jsonrpc.NewError(bad.ID, bad.Code, bad.Reason, nil)})
-			continue
-		}
-		if m.Kind == jsonrpc.Request {
-			if why := c.enter(); why != nil {
-				c.Send(proxy.Outgoing{Raw: jsonrpc.NewError(m.At(m.ID), jsonrpc.CodeInternal, why.Error(), nil)})
-				continue
-			}
-		}
-		x := c.s.Begin(c.ctx, m, c)
-		switch {
-		case x != nil && m.Method == "initialize":
-			x.Run() // what the client sends next, without waiting for the answer, is to find it done
-			<-c.slots
-		case x != nil:
-			left := false
-			x.OnWait(func() {
-				left = true
-				select {
-				case c.turn <- struct{}{}:
-				default:
-					go c.read()
-				}
-			})
-			x.OnDone(func() { <-c.slots })
-			x.Run()
-			if left && !c.await() {
-				return
-			}
-		case m.Kind == jsonrpc.Request:
-			c.Send(proxy.Outgoing{Raw: jsonrpc.NewError(m.At(m.ID), jsonrpc.CodeInternal, unchecked, nil)})
-			<-c.slots
+		if t.left && !c.await() {
+			return
 		}
 	}
+}
+
+// turn is the reading of one message.
+type turn struct {
+	c    *stdio
+	left bool // somebody else reads
+}
+
+// leave has somebody else read.
+func (t *turn) leave() {
+	if t.left {
+		return
+	}
+	t.left = true
+	select {
+	case t.c.turn <- struct{}{}:
+	default:
+		go t.c.read()
+	}
+}
+
+// take reads one message and deals with it. It is false at the end of the input.
+func (t *turn) take() bool {
+	c := t.c
+	line, err := c.lines.next()
+	switch {
+	case errors.Is(err, errTooLong):
+		reason := fmt.Sprintf("the message is above the limit of %d bytes", c.o.MaxMessage)
+		c.o.Log.Warn().Str("session", c.s.ID()).Msg("message of the client refused: " + reason)
+		c.Send(proxy.Outgoing{Raw: jsonrpc.NewError(nil, jsonrpc.CodeInvalidRequest, reason, nil)})
+		return true
+	case errors.Is(err, io.EOF):
+		c.end(nil)
+		return false
+	case err != nil:
+		c.end(fmt.Errorf("reading from the client: %w", err))
+		return false
+	}
+	if len(bytes.TrimSpace(line)) == 0 {
+		return true
+	}
+	m, bad := parseMessage(line, c.o.MaxMessage)
+	if bad != nil {
+		c.o.Log.Warn().Str("session", c.s.ID()).Msg("message of the client refused: " + bad.Reason)
+		c.Send(proxy.Outgoing{Raw: jsonrpc.NewError(bad.ID, bad.Code, bad.Reason, nil)})
+		return true
+	}
+	if m.Kind != jsonrpc.Request || m.Method == "initialize" || len(c.slots) == cap(c.slots) {
+		c.batch.Flush(t.leave) // which comes before this
+	}
+	if m.Kind == jsonrpc.Request {
+		if why := c.enter(); why != nil {
+			c.Send(proxy.Outgoing{Raw: jsonrpc.NewError(m.At(m.ID), jsonrpc.CodeInternal, why.Error(), nil)})
+			return true
+		}
+	}
+	x := c.s.Begin(c.ctx, m, c)
+	switch {
+	case x != nil && m.Method == "initialize":
+		x.Run() // what the client sends next, without waiting for the answer, is to find it done
+		<-c.slots
+	case x != nil:
+		x.OnDone(func() { <-c.slots })
+		if !t.left {
+			x.OnWait(func() {
+				c.batch.Flush(t.leave)
+				t.leave()
+			})
+			if !c.batch.Empty() || c.lines.ready() {
+				x.In(c.batch)
+			}
+		}
+		x.Run()
+	case m.Kind == jsonrpc.Request:
+		c.Send(proxy.Outgoing{Raw: jsonrpc.NewError(m.At(m.ID), jsonrpc.CodeInternal, unchecked, nil)})
+		<-c.slots
+	}
+	return true
 }
 
 // maxIdle bounds the goroutines that wait for their turn to read.
@@ -271,19 +306,35 @@ func (c *stdio) enter() error {
 // less than looking at who else may hold the array.
 const smallWrite = 64 << 10
 
-// Send writes one message as one line, in one write where it can.
-func (c *stdio) Send(m proxy.Outgoing) error {
-	raw := oneLine(m.Raw)
+// Send writes each message as one line, and all in one write where it can.
+func (c *stdio) Send(messages ...proxy.Outgoing) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var err error
-	if len(raw) <= smallWrite {
-		c.buf = append(append(c.buf[:0], raw...), '\n')
+	c.buf = c.buf[:0]
+	for _, m := range messages {
+		raw := oneLine(m.Raw)
+		if len(raw) <= smallWrite {
+			c.buf = append(append(c.buf, raw...), '\n')
+			continue
+		}
+		if len(c.buf) > 0 {
+			if _, err = c.out.Write(c.buf); err != nil {
+				break
+			}
+			c.buf = c.buf[:0]
+		}
+		if cap(raw) > len(raw) {
+			_, err = c.out.Write(append(raw, '\n'))
+		} else if _, err = c.out.Write(raw); err == nil {
+			_, err = c.out.Write([]byte{'\n'})
+		}
+		if err != nil {
+			break
+		}
+	}
+	if err == nil && len(c.buf) > 0 {
 		_, err = c.out.Write(c.buf)
-	} else if cap(raw) > len(raw) {
-		_, err = c.out.Write(append(raw, '\n'))
-	} else if _, err = c.out.Write(raw); err == nil {
-		_, err = c.out.Write([]byte{'\n'})
 	}
 	if err != nil {
 		err = fmt.Errorf("writing to the client: %w", err)

@@ -70,6 +70,9 @@ func (l *lineReader) next() ([]byte, error) {
 	}
 }
 
+// ready reports whether the next line is there already.
+func (l *lineReader) ready() bool { return l.find() >= 0 }
+
 // trim takes the CR of a CRLF away, and holds the line against the limit.
 func (l *lineReader) trim(line []byte) ([]byte, error) {
 	if !l.cr && len(line) > 0 && line[len(line)-1] == '\r' {

@@ -41,11 +41,11 @@ func (w *pipeWriter) init(f *os.File) (err error) {
 	return err
 }
 
-// writeLine writes raw and a line end. It returns how many bytes were written, all of
+// writeLines writes each message and a line end. It returns how many bytes were written, all of
 // them if err is nil. The end of ctx ends the wait for a reader; abandon is called then
 // where the system cannot interrupt a write, and must end the reader.
-func (w *pipeWriter) writeLine(ctx context.Context, raw []byte, abandon func(error)) (int, error) {
-	if len(raw) > copyLimit {
+func (w *pipeWriter) writeLines(ctx context.Context, m Outgoing, abandon func(error)) (int, error) {
+	if raw := m.Raw; len(raw) > copyLimit && len(m.Next) == 0 {
 		n, err := w.write(ctx, raw, abandon)
 		if err != nil {
 			return n, err
@@ -53,7 +53,10 @@ func (w *pipeWriter) writeLine(ctx context.Context, raw []byte, abandon func(err
 		m, err := w.write(ctx, []byte{'\n'}, abandon)
 		return n + m, err
 	}
-	w.line = append(append(w.line[:0], raw...), '\n')
+	w.line = append(append(w.line[:0], m.Raw...), '\n')
+	for _, raw := range m.Next {
+		w.line = append(append(w.line, raw...), '\n')
+	}
 	return w.write(ctx, w.line, abandon)
 }
 

@@ -104,6 +104,9 @@ func (t *stdio) read() {
 	lines := lineReader{r: t.stdout, max: t.o.MaxMessage, base: 64 << 10}
 	junk := junkLog{o: &t.o, limit: rate.NewLimiter(1, 10)}
 	for first := true; ; first = false {
+		if t.o.Events.Idle != nil && !lines.ready() {
+			t.o.Events.Idle()
+		}
 		line, err := lines.next()
 		var long *tooLong
 		switch {
@@ -201,10 +204,12 @@ func (t *stdio) fail(reason error) {
 	go t.end()
 }
 
-// Send writes one line.
+// Send writes one line, or several.
 func (t *stdio) Send(ctx context.Context, m Outgoing) error {
-	if bytes.IndexByte(m.Raw, '\n') >= 0 {
-		return errors.New("a message with a line end cannot be sent as a line")
+	for _, raw := range append(m.Next, m.Raw) {
+		if bytes.IndexByte(raw, '\n') >= 0 {
+			return errors.New("a message with a line end cannot be sent as a line")
+		}
 	}
 	if err := ctx.Err(); err != nil {
 		return unsent{fmt.Errorf("writing to the server: %w", err)}
@@ -220,7 +225,7 @@ func (t *stdio) Send(ctx context.Context, m Outgoing) error {
 			return unsent{ErrClosed}
 		}
 	}
-	n, err := t.in.writeLine(ctx, m.Raw, t.fail)
+	n, err := t.in.writeLines(ctx, m, t.fail)
 	<-t.writing
 	switch {
 	case err == nil:

@@ -52,6 +52,10 @@ type Events struct {
 	// SSE and the stream of a GET.
 	Message func(m *jsonrpc.Message, origin int64)
 
+	// Idle is called when the stream on which the last messages came has no more at hand,
+	// over stdio only. It may be nil.
+	Idle func()
+
 	// Malformed is called for input that is not one acceptable message. err.ID is set
 	// where the id could still be recovered.
 	Malformed func(err *jsonrpc.ParseError, origin int64)
@@ -66,6 +70,7 @@ type Outgoing struct {
 	Raw    []byte      // one line without its end
 	ID     int64       // of a request; 0 for notifications and responses
 	Header http.Header // for HTTP only: Mcp-Method, Mcp-Name, Mcp-Param-*; may be nil
+	Next   [][]byte    // for stdio only: messages like Raw that go out behind it, in one write with it
 }
 
 // Transport is one connection to a server. Its methods may be called concurrently.
