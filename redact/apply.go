@@ -50,9 +50,10 @@ type segment struct {
 }
 
 // segments makes segments of the hits, which are sorted. Where they overlap, the
-// strictest decides.
+// strictest decides. They are good until the next call.
 func (s *scan) segments() ([]segment, error) {
-	list := make([]segment, 0, len(s.hits))
+	list := s.list[:0]
+	defer func() { s.list = list }()
 	for i := range s.hits {
 		h := &s.hits[i]
 		if h.action == Block {
@@ -84,13 +85,13 @@ func ranked(h *hit) int {
 	return 1
 }
 
-// replacement is what stands for a segment, of which a part was cut off unless whole.
-func (s *scan) replacement(seg segment, whole bool) string {
+// appendReplacement appends what stands for a segment, of which a part was cut off unless whole.
+func (s *scan) appendReplacement(dst []byte, seg *segment, whole bool) []byte {
 	h := seg.hit
 	if ranked(h) == 0 && (!whole || !seg.whole) {
-		return "[redacted]"
+		return append(dst, "[redacted]"...)
 	}
-	return s.standIn(h, whole && seg.whole)
+	return s.appendStandIn(dst, h, whole && seg.whole)
 }
 
 // applyText returns a plain text with its hits replaced.
@@ -101,14 +102,15 @@ func (s *scan) applyText(text []byte) ([]byte, error) {
 	}
 	out := make([]byte, 0, len(text))
 	last := 0
-	for _, seg := range list {
+	for i := range list {
+		seg := &list[i]
 		out = append(out, text[last:seg.start]...)
-		with, order := s.replacement(seg, true), utf16Order(text[seg.start:seg.end])
-		for i := 0; order != nil && i < len(with); i++ {
-			out = order.AppendUint16(out, uint16(with[i]))
-		}
-		if order == nil {
-			out = append(out, with...)
+		if order := utf16Order(text[seg.start:seg.end]); order != nil {
+			for _, c := range s.appendReplacement(nil, seg, true) {
+				out = order.AppendUint16(out, uint16(c))
+			}
+		} else {
+			out = s.appendReplacement(out, seg, true)
 		}
 		last = seg.end
 	}
@@ -143,7 +145,9 @@ func (s *scan) applyJSON(raw []byte) ([]byte, error) {
 			from, to := i+1, end-1
 			list = past(list, from)
 			quotes := quotes{text: raw[from:to], last: -1}
-			for _, seg := range list {
+			isName := len(list) > 0 && list[0].start < to && nameAt(raw, end)
+			for k := range list {
+				seg := &list[k]
 				if seg.start >= to {
 					break
 				}
@@ -159,8 +163,8 @@ func (s *scan) applyJSON(raw []byte) ([]byte, error) {
 					continue
 				}
 				quote := quotes.around(start-from, stop-from)
-				out = append(append(append(out, quote...), s.replacement(seg, whole)...), quote...)
-				names = names || nameAt(raw, end)
+				out = append(s.appendReplacement(append(out, quote...), seg, whole), quote...)
+				names = names || isName
 			}
 			i = end
 		case c == '-' || '0' <= c && c <= '9':
@@ -169,7 +173,7 @@ func (s *scan) applyJSON(raw []byte) ([]byte, error) {
 				end++
 			}
 			if list = past(list, i); len(list) > 0 && list[0].start < end {
-				seg := list[0]
+				seg := &list[0]
 				if len(shapes) > 0 && time.Now().After(s.until) {
 					return nil, ErrTime
 				}

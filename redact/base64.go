@@ -140,7 +140,7 @@ func (s *scan) decoded(text []byte, start, end int, atEnd bool, depth int) error
 	if len(in.hits) == 0 {
 		return nil
 	}
-	h := hit{detector: detectEncoded, typ: "encoded", value: string(decoded), action: Tokenize}
+	h := hit{detector: detectEncoded, typ: "encoded", value: s.keepValue(decoded), action: Tokenize}
 	for _, found := range in.hits {
 		h.inner = append(h.inner, found.find())
 	}

@@ -29,6 +29,7 @@ func BenchmarkJSON(b *testing.B) {
 		{"1MiB", r, fill(prose, 1<<20)},
 		{"1MiB/short-secret", short, fill(prose, 1<<20)},
 		{"1MiB/lines", r, fill(prose[:40]+`\n`, 1<<20)},
+		{"1MiB/quotes", r, fill(`The quick brown fox jumps over the lazy dog, and \"every\" line of it ends somewhere.\n`, 1<<20)},
 		{"1MiB/json-in-json", r, fill(`{\"name\": \"fox\", \"size\": 12, \"tags\": [\"red\", \"quick\"]},\n`, 1<<20)},
 		{"1MiB/percent", r, fill("https://example.com/a%20b%2Fc?q=fox ", 1<<20)},
 		{"1MiB/base64", r, fill("VGhlIHF1aWNrIGJyb3duIGZveCBqdW1wcyBvdmVyIHRoZSBsYXp5IGRvZywgYW5k", 1<<20)},
@@ -73,6 +74,11 @@ func BenchmarkAll(b *testing.B) {
 	objects := func(size int) []byte {
 		return []byte("[" + strings.TrimSuffix(strings.Repeat(object, size/len(object)), ",") + "]")
 	}
+	// A tool's answer that is one long text, with the escapes that a text of many lines has.
+	result := func(size int) []byte {
+		const line = `The quick brown fox jumps over the lazy dog, and \"every\" line of it ends somewhere.\n`
+		return []byte(`{"jsonrpc":"2.0","id":17,"result":{"content":[{"type":"text","text":"17 ` + strings.Repeat(line, size/len(line)) + `"}],"isError":false}}`)
+	}
 	for _, bench := range []struct {
 		name string
 		raw  []byte
@@ -81,6 +87,8 @@ func BenchmarkAll(b *testing.B) {
 		{"flat/1MiB", flat(prose, 1<<20)},
 		{"flat/64MiB", flat(prose, 64<<20)},
 		{"lines/1MiB", flat(prose[:40]+`\n`, 1<<20)},
+		{"result/16KiB", result(16 << 10)},
+		{"result/1MiB", result(1 << 20)},
 		{"objects/1MiB", objects(1 << 20)},
 		{"objects/64MiB", objects(64 << 20)},
 		{"finds/1MiB", flat(finds, 1<<20)},

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"regexp"
-	"slices"
 	"sync"
 	"time"
 
@@ -31,6 +30,7 @@ type detectors struct {
 type detectorFinds struct {
 	secrets []secrets.Find
 	pii     []pii.Find
+	spare   []found // for merge
 }
 
 // secretDetector is the one detector of secrets, passwordDetector the one that also
@@ -61,7 +61,8 @@ func (d *detectors) open(types []string, passwords bool) error {
 	return nil
 }
 
-// append appends what the wanted detectors find in text.
+// append appends what the wanted detectors find in text, sorted as inOrder says, to a list that
+// is empty.
 func (d *detectors) append(list []found, own []custom, text []byte, w wants, until time.Time) ([]found, error) {
 	var err error
 	kept := d.finds.Get().(*detectorFinds)
@@ -74,6 +75,7 @@ func (d *detectors) append(list []found, own []custom, text []byte, w wants, unt
 		for _, f := range kept.secrets {
 			list = append(list, found{f.Start, f.End, DetectSecret, f.Rule})
 		}
+		kept.merge(list, 0)
 	}
 	if w.pii {
 		look := d.pii
@@ -87,29 +89,60 @@ func (d *detectors) append(list []found, own []custom, text []byte, w wants, unt
 			if err != nil {
 				return list, timeError(err, pii.ErrTime)
 			}
+			before := len(list)
 			for _, f := range kept.pii {
 				list = append(list, found{f.Start, f.End, DetectPII, f.Type})
 			}
+			kept.merge(list, before)
 		}
 	}
 	if w.custom {
 		for i := range own {
+			before := len(list)
 			if list, err = own[i].append(list, text, until); err != nil {
 				return list, err
 			}
+			kept.merge(list, before)
 		}
 	}
-	// Here, where they are small: the hits that are made of them come in this order.
-	slices.SortFunc(list, func(a, b found) int {
-		switch {
-		case a.start != b.start:
-			return a.start - b.start
-		case a.end != b.end:
-			return b.end - a.end
-		}
-		return cmp.Or(cmp.Compare(a.detector, b.detector), cmp.Compare(a.typ, b.typ))
-	})
 	return list, nil
+}
+
+// inOrder reports whether a comes before b: by where they begin, the longer first. The hits that
+// are made of them come in this order.
+func inOrder(a, b *found) bool {
+	switch {
+	case a.start != b.start:
+		return a.start < b.start
+	case a.end != b.end:
+		return a.end > b.end
+	}
+	return cmp.Or(cmp.Compare(a.detector, b.detector), cmp.Compare(a.typ, b.typ)) < 0
+}
+
+// merge sorts a list of which the first few are sorted, and the others come from one detector:
+// these are by where they begin, so that next to nothing is left to be done among them.
+func (k *detectorFinds) merge(list []found, sorted int) {
+	for i := sorted + 1; i < len(list); i++ {
+		for j := i; j > sorted && inOrder(&list[j], &list[j-1]); j-- {
+			list[j], list[j-1] = list[j-1], list[j]
+		}
+	}
+	if sorted == 0 || sorted == len(list) || !inOrder(&list[sorted], &list[sorted-1]) {
+		return
+	}
+	k.spare = append(k.spare[:0], list[:sorted]...)
+	left, right := k.spare, list[sorted:]
+	for i := range list {
+		switch {
+		case len(left) == 0:
+			return // the rest is where it belongs
+		case len(right) > 0 && inOrder(&right[0], &left[0]):
+			list[i], right = right[0], right[1:]
+		default:
+			list[i], left = left[0], left[1:]
+		}
+	}
 }
 
 func timeError(err, isTime error) error {

@@ -32,6 +32,9 @@ func newOrigins(edits []edit) *origins {
 
 // of returns where the byte at i was.
 func (o *origins) of(i int) int {
+	if len(o.edits) == 0 {
+		return i
+	}
 	n := sort.Search(len(o.edits), func(n int) bool { return i < o.edits[n].from+o.moved[n] })
 	if n > 0 {
 		if e := o.edits[n-1]; i < e.from+o.moved[n-1]+e.length {

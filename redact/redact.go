@@ -263,13 +263,21 @@ func (set *settings) redact(text []byte, scope Scope, w wants, isJSON bool, edit
 // distinct sorts finds by their place, and drops those that were found in two decodings of
 // the text.
 func distinct(finds []Find) []Find {
-	order := func(a, b Find) int {
-		return cmp.Or(cmp.Compare(a.Start, b.Start), cmp.Compare(a.End, b.End), cmp.Compare(a.Detector, b.Detector), cmp.Compare(a.Type, b.Type))
+	order := func(a, b *Find) int {
+		if a.Start != b.Start {
+			return cmp.Compare(a.Start, b.Start)
+		}
+		return cmp.Or(cmp.Compare(a.End, b.End), cmp.Compare(a.Detector, b.Detector), cmp.Compare(a.Type, b.Type))
 	}
-	if !slices.IsSortedFunc(finds, order) {
-		slices.SortFunc(finds, order)
+	ascending := true // as they nearly always are, each apart from the next
+	for i := 1; i < len(finds) && ascending; i++ {
+		ascending = order(&finds[i-1], &finds[i]) < 0
 	}
-	return slices.CompactFunc(finds, func(a, b Find) bool { return order(a, b) == 0 })
+	if ascending {
+		return finds
+	}
+	slices.SortFunc(finds, func(a, b Find) int { return order(&a, &b) })
+	return slices.CompactFunc(finds, func(a, b Find) bool { return order(&a, &b) == 0 })
 }
 
 // keep drops the hits that are inside of what is to stay.

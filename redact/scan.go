@@ -42,7 +42,7 @@ type hit struct {
 	start, end int
 	detector   Detector
 	typ        string
-	value      string // as decoded
+	value      Span // in scan.values: what it is, as decoded
 	action     Action
 	with       string // detectEncoded and detectLookAlike: what stands there instead
 	inner      []Find // detectEncoded: what was found within
@@ -62,11 +62,22 @@ type scan struct {
 	verdict func(Detector, string) Verdict // for arguments; nil for results
 
 	hits      []hit
+	values    []byte // of the hits that something of their value stands for
+	decisions []decision
 	tokenized []Restored
 	found     []found
+	list      []segment
 	views     [maxDepth + 1]view
 	runs      []byte // for base64
 	nested    *scan
+}
+
+// decision is what happens to finds of a type, and what it is called in what stands for them.
+type decision struct {
+	detector Detector
+	typ      string
+	action   Action
+	name     string
 }
 
 // view is a text that src was decoded to.
@@ -97,7 +108,8 @@ func (s *scan) begin(set *settings, scope Scope, w wants, until time.Time, withi
 // clear forgets what was found, values above all.
 func (s *scan) clear() {
 	clear(s.hits)
-	s.hits, s.tokenized = s.hits[:0], nil
+	clear(s.values)
+	s.hits, s.values, s.decisions, s.tokenized = s.hits[:0], s.values[:0], s.decisions[:0], nil
 }
 
 func (s *scan) release() {
@@ -115,6 +127,9 @@ func (s *scan) release() {
 	}
 	if cap(s.runs) > maxPooledView {
 		s.runs = nil
+	}
+	if cap(s.values) > maxPooledView {
+		s.values = nil
 	}
 	if n := s.nested; n != nil {
 		s.nested = nil
@@ -197,16 +212,8 @@ func (s *scan) detect(text []byte, depth int, deeper bool) error {
 	}
 	for _, f := range s.found {
 		start, end := f.start, f.end
-		action := Mask
-		switch {
-		case s.verdict != nil:
-			if !checks(s.verdict(f.detector, f.typ)) {
-				action = Allow
-			}
-		case !s.wants.everything:
-			action = s.set.action(s.scope.Tool, f.detector, f.typ)
-		}
-		if action == Allow || s.set.listed(text[start:end]) {
+		d := s.decide(f.detector, f.typ)
+		if d.action == Allow || s.set.listed(text[start:end]) {
 			continue
 		}
 		if deeper && startsInEscape(text, start) {
@@ -216,9 +223,9 @@ func (s *scan) detect(text []byte, depth int, deeper bool) error {
 			end--
 		}
 		if start < end {
-			h := hit{detector: f.detector, typ: typeName(f.typ), action: action}
-			if action == Tokenize || action == Hash {
-				h.value = string(text[start:end])
+			h := hit{detector: f.detector, typ: d.name, action: d.action}
+			if d.action == Tokenize || d.action == Hash {
+				h.value = s.keepValue(text[start:end])
 			}
 			s.add(h, text, start, end, depth)
 		}
@@ -239,6 +246,37 @@ func (s *scan) detect(text []byte, depth int, deeper bool) error {
 	}
 	return nil
 }
+
+// decide returns what happens to the finds of a type. There are few types in a text, but perhaps
+// many finds.
+func (s *scan) decide(detector Detector, typ string) decision {
+	for i := range s.decisions {
+		if d := &s.decisions[i]; d.typ == typ && d.detector == detector {
+			return *d
+		}
+	}
+	action := Mask
+	switch {
+	case s.verdict != nil:
+		if !checks(s.verdict(detector, typ)) {
+			action = Allow
+		}
+	case !s.wants.everything:
+		action = s.set.action(s.scope.Tool, detector, typ)
+	}
+	d := decision{detector, typ, action, typeName(typ)}
+	s.decisions = append(s.decisions, d)
+	return d
+}
+
+// keepValue keeps a value in values, since what it is decoded to does not last.
+func (s *scan) keepValue(value []byte) Span {
+	from := len(s.values)
+	s.values = append(s.values, value...)
+	return Span{from, len(s.values)}
+}
+
+func (s *scan) value(h *hit) []byte { return s.values[h.value.Start:h.value.End] }
 
 // startsInEscape reports whether text[start] is part of a backslash escape that
 // unescape undoes.

@@ -27,7 +27,7 @@ func shapeAt(shapes []Shape, i int) *Shape {
 // where the schema takes that, or else something of the format that the schema names or of
 // the form of the value. Of these only addresses are tokens. If nothing fits, the result will
 // not fit its schema either, and is for the caller to withhold.
-func (s *scan) shaped(seg segment, sh *Shape, value []byte) string {
+func (s *scan) shaped(seg *segment, sh *Shape, value []byte) string {
 	formats, _ := sh.Hints()
 	quoted := func(text string) []byte { return []byte(`"` + text + `"`) }
 	for _, format := range formats {
@@ -35,7 +35,7 @@ func (s *scan) shaped(seg segment, sh *Shape, value []byte) string {
 			return text
 		}
 	}
-	text := s.replacement(seg, true)
+	text := string(s.appendReplacement(nil, seg, true))
 	if sh.Takes(quoted(text)) {
 		return text
 	}
@@ -49,8 +49,8 @@ func (s *scan) shaped(seg segment, sh *Shape, value []byte) string {
 
 // number returns what stands for a number that is a find, or part of one, as JSON: a string, or
 // where the schema takes none a number that it takes.
-func (s *scan) number(seg segment, sh *Shape, value []byte, whole bool) string {
-	text := `"` + s.replacement(seg, whole) + `"`
+func (s *scan) number(seg *segment, sh *Shape, value []byte, whole bool) string {
+	text := string(append(s.appendReplacement([]byte{'"'}, seg, whole), '"'))
 	if sh == nil || sh.Takes([]byte(text)) {
 		return text
 	}
@@ -65,7 +65,7 @@ func (s *scan) number(seg segment, sh *Shape, value []byte, whole bool) string {
 
 // ofFormat returns something of a format of JSON Schema that stands for a find, or "": nothing
 // can be reached at what it says (RFC 2606, RFC 5737, RFC 3849).
-func (s *scan) ofFormat(seg segment, format string) string {
+func (s *scan) ofFormat(seg *segment, format string) string {
 	k := s.keyed(seg.hit)
 	switch format {
 	case "email", "idn-email":
@@ -107,7 +107,7 @@ func uuid(k []byte) string {
 // zero where it is masked.
 func (s *scan) keyed(h *hit) []byte {
 	if t := s.scope.Tokens; t != nil && (h.action == Tokenize || h.action == Hash) {
-		return t.mac("shape", h.typ, h.value)
+		return t.mac("shape", h.typ, s.value(h))
 	}
 	return make([]byte, 32)
 }

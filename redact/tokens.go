@@ -48,7 +48,7 @@ type Tokens struct {
 
 	mu     sync.Mutex
 	values map[string]tokenized // by body
-	bodies map[tokenized]string // the other way round
+	bodies map[tokenized]issued // the other way round
 	heads  map[[headSize]byte]bool
 	size   int
 }
@@ -58,37 +58,42 @@ const headSize = 8
 
 type tokenized struct{ typ, value string }
 
+// issued is a token that was given out, with what it stands for.
+type issued struct{ body, value string }
+
 // NewTokens returns the tokens of a new session.
 func NewTokens() *Tokens {
-	t := &Tokens{values: map[string]tokenized{}, bodies: map[tokenized]string{}, heads: map[[headSize]byte]bool{}}
+	t := &Tokens{values: map[string]tokenized{}, bodies: map[tokenized]issued{}, heads: map[[headSize]byte]bool{}}
 	rand.Read(t.key[:]) // never fails
 	return t
 }
 
-func (t *Tokens) mac(use, typ, value string) []byte {
+func (t *Tokens) mac(use, typ string, value []byte) []byte {
 	m := hmac.New(sha256.New, t.key[:])
 	fmt.Fprintf(m, "%s\x00%s\x00%s", use, typ, value)
 	return m.Sum(nil)
 }
 
-// issue returns the token's body for a value, or "" if there are too many.
-func (t *Tokens) issue(typ, value string) string {
+// issue returns the token for a value, with no body if there are too many.
+func (t *Tokens) issue(typ string, value []byte) issued {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	v := tokenized{typ, value}
-	body := t.bodies[v]
-	if body == "" && len(t.values) < maxTokens && t.size+len(value) <= maxTokenBytes {
-		body = bodyEncoding.EncodeToString(t.mac("token", typ, value))[:bodySize]
-		t.values[body], t.bodies[v] = v, body
-		t.heads[[headSize]byte([]byte(body))] = true
+	is := t.bodies[tokenized{typ, string(value)}]
+	if is.body == "" && len(t.values) < maxTokens && t.size+len(value) <= maxTokenBytes {
+		is.body = bodyEncoding.EncodeToString(t.mac("token", typ, value))[:bodySize]
+		is.value = string(value)
+		v := tokenized{typ, is.value}
+		t.values[is.body], t.bodies[v] = v, is
+		t.heads[[headSize]byte([]byte(is.body))] = true
 		t.size += len(value)
 	}
-	return body
+	return is
 }
 
-// hash returns what stands for a value that is hashed.
-func (t *Tokens) hash(typ, value string) string {
-	return "[" + typ + "#" + hex.EncodeToString(t.mac("hash", typ, value)[:8]) + "]"
+// appendHash appends what stands for a value that is hashed.
+func (t *Tokens) appendHash(dst []byte, typ string, value []byte) []byte {
+	dst = append(append(append(dst, '['), typ...), '#')
+	return append(hex.AppendEncode(dst, t.mac("hash", typ, value)[:8]), ']')
 }
 
 func (t *Tokens) lookup(body string) (tokenized, bool) {
@@ -346,19 +351,20 @@ func (t *Tokens) mayBeIn(raw []byte) bool {
 	return bytes.IndexByte(raw, '\\') >= 0 || holdsToken(raw) || t.shown(raw)
 }
 
-// standIn returns what stands for a find, without its value: the text needs no
+// appendStandIn appends what stands for a find, without its value: the text needs no
 // escaping at any depth of JSON.
-func (s *scan) standIn(h *hit, whole bool) string {
+func (s *scan) appendStandIn(dst []byte, h *hit, whole bool) []byte {
 	if h.detector == detectEncoded || h.detector == detectLookAlike {
-		return h.with
+		return append(dst, h.with...)
 	}
 	if body := s.token(h, whole); body != "" {
-		return "<" + h.typ + ":" + body + ">"
+		dst = append(append(append(dst, '<'), h.typ...), ':')
+		return append(append(dst, body...), '>')
 	}
 	if t := s.scope.Tokens; t != nil && whole && h.action == Hash {
-		return t.hash(h.typ, h.value)
+		return t.appendHash(dst, h.typ, s.value(h))
 	}
-	return "[redacted:" + h.typ + "]"
+	return append(append(append(dst, "[redacted:"...), h.typ...), ']')
 }
 
 // token returns the body of the token for a find, or "" if it gets none.
@@ -367,11 +373,11 @@ func (s *scan) token(h *hit, whole bool) string {
 	if t == nil || !whole || h.action != Tokenize {
 		return ""
 	}
-	body := t.issue(h.typ, h.value)
-	if body != "" {
-		s.tokenized = append(s.tokenized, Restored{h.typ, h.value})
+	is := t.issue(h.typ, s.value(h))
+	if is.body != "" {
+		s.tokenized = append(s.tokenized, Restored{h.typ, is.value})
 	}
-	return body
+	return is.body
 }
 
 // typeName makes the name of a rule or type fit into a mask.
