@@ -3,7 +3,6 @@ package redact
 import (
 	"bytes"
 	"encoding/binary"
-	"math/bits"
 	"strconv"
 	"unicode/utf8"
 )
@@ -91,15 +90,12 @@ func uncode(dst, src []byte, steps *[]step) []byte {
 
 // copyUntilCode is copyUntil for what codes begin with.
 func copyUntilCode(dst, src []byte, o, i int) (int, int) {
-	for i+8 <= len(src) {
+	for ; i+8 <= len(src); i, o = i+8, o+8 {
 		w := binary.LittleEndian.Uint64(src[i:])
 		binary.LittleEndian.PutUint64(dst[o:], w)
-		percent, ampersand := w^'%'*ones, w^'&'*ones
-		n := bits.TrailingZeros64(((percent-ones)&^percent|(ampersand-ones)&^ampersand)&(0x80*ones)) / 8
-		i += n
-		o += n
-		if n < 8 {
-			return o, i
+		if code := zeros(w^'%'*ones) | zeros(w^'&'*ones); code != 0 {
+			n := firstOf(code)
+			return o + n, i + n
 		}
 	}
 	for i < len(src) && src[i] != '%' && src[i] != '&' {

@@ -50,23 +50,31 @@ func source(steps []step, start, end int) (from, to int) {
 
 const ones = 0x0101010101010101
 
-// firstZero returns the index of the lowest byte of w that is zero, or 8.
-func firstZero(w uint64) int {
-	return bits.TrailingZeros64((w-ones)&^w&(0x80*ones)) / 8
-}
+// zeros has bit 7 of each byte set that is zero in w, up to the first, and none if there is none.
+// So whether there is one is a branch that is nearly always the same, and the next eight bytes
+// need not wait for where it is.
+func zeros(w uint64) uint64 { return (w - ones) &^ w & (0x80 * ones) }
+
+// firstOf returns the index of the lowest byte of which bit 7 is set.
+func firstOf(high uint64) int { return bits.TrailingZeros64(high) / 8 }
 
 // copyUntil copies src[i:] to dst[o:] up to the first byte c, and returns the
 // positions of that byte, or the ends.
 func copyUntil(dst, src []byte, o, i int, c byte) (int, int) {
+	// Where c is not near, it is likely to be far: then all before it is copied at once.
+	const near = 64
 	want := ones * uint64(c)
-	for i+8 <= len(src) {
+	for end := min(len(src), i+near); i+8 <= len(src); i, o = i+8, o+8 {
+		if i >= end {
+			n := indexByteFrom(src, i, c) - i
+			copy(dst[o:], src[i:i+n])
+			return o + n, i + n
+		}
 		w := binary.LittleEndian.Uint64(src[i:])
 		binary.LittleEndian.PutUint64(dst[o:], w)
-		n := firstZero(w ^ want)
-		i += n
-		o += n
-		if n < 8 {
-			return o, i
+		if zero := zeros(w ^ want); zero != 0 {
+			n := firstOf(zero)
+			return o + n, i + n
 		}
 	}
 	for i < len(src) && src[i] != c {
@@ -92,23 +100,9 @@ var oneChar = func() (table [256]byte) {
 // as other languages, shells and Markdown have them, and takes out escaped line
 // breaks. A backslash that begins none of them stays.
 func unescape(dst, src []byte, steps *[]step) []byte {
-	const backslashes = '\\' * ones
 	o, i := 0, 0
 	for {
-		// copyUntil by hand: in JSON within JSON a backslash is never far.
-		for i+8 <= len(src) {
-			w := binary.LittleEndian.Uint64(src[i:])
-			binary.LittleEndian.PutUint64(dst[o:], w)
-			n := firstZero(w ^ backslashes)
-			i += n
-			o += n
-			if n < 8 {
-				break
-			}
-		}
-		if i+8 > len(src) {
-			o, i = copyUntil(dst, src, o, i, '\\')
-		}
+		o, i = copyUntil(dst, src, o, i, '\\')
 		if i+1 >= len(src) {
 			return dst[:o+copy(dst[o:], src[i:])]
 		}

@@ -26,7 +26,7 @@ var letters = func() (table [256]byte) {
 			table[c] = c + 'a' - 'A'
 		}
 	}
-	for _, c := range []byte{'\n', escape, '<', wide} {
+	for _, c := range specialBytes {
 		table[c] = special
 	}
 	return table
@@ -36,31 +36,26 @@ const (
 	special = 0x80 // may begin what is longer than a byte
 	escape  = 0x1B // begins the colours of terminals
 	wide    = 0xEF // begins the UTF-8 of full-width characters
-
-	// inSkeleton is the place of the bit that letters and digits have in letters, and nothing else.
-	inSkeleton = 5
 )
 
 // squeeze writes the skeleton of src.
 func squeeze(dst, src []byte, steps *[]step) []byte {
+	if steps == nil {
+		return squeezeFast(dst, src)
+	}
 	o, i := 0, 0
 	for i < len(src) {
-		if steps == nil {
-			if o, i = squeezeFast(dst, src, o, i); i == len(src) {
-				break
-			}
-		}
 		c, n := letters[src[i]], 1
 		if c == special {
 			c, n = separator(src[i:])
 		}
 		if c != 0 {
 			dst[o] = c
-			if n > 1 && steps != nil {
+			if n > 1 {
 				*steps = append(*steps, step{i, i + n, o, o + 1})
 			}
 			o++
-		} else if steps != nil {
+		} else {
 			if k := len(*steps) - 1; k >= 0 && (*steps)[k].to == i && (*steps)[k].out == o {
 				(*steps)[k].to = i + n
 			} else {
@@ -72,39 +67,119 @@ func squeeze(dst, src []byte, steps *[]step) []byte {
 	return dst[:o]
 }
 
-// squeezeFast squeezes src[i:] to dst[o:], eight bytes at a time, up to eight that hold a
-// special one or the last few, and returns where it came.
-func squeezeFast(dst, src []byte, o, i int) (int, int) {
-	for i+8 <= len(src) {
-		w := binary.LittleEndian.Uint64(src[i:])
-		a, b, c, d := letters[byte(w)], letters[byte(w>>8)], letters[byte(w>>16)], letters[byte(w>>24)]
-		e, f, g, h := letters[byte(w>>32)], letters[byte(w>>40)], letters[byte(w>>48)], letters[w>>56]
-		if (a|b|c|d|e|f|g|h)&special != 0 {
-			break
+// squeezeFast is squeeze without steps: all text is squeezed so, and nearly none of it holds
+// anything.
+func squeezeFast(dst, src []byte) []byte {
+	o, i := 0, 0
+	for specials := readSpecials(src); i < len(src); {
+		at := specials.next(i)
+		words := i + (at-i)&^7
+		o += squeezeWords(dst[o:], src[i:words])
+		if words < at {
+			var rest [8]byte
+			copy(rest[:], src[words:at])
+			o += squeezeWords(dst[o:], rest[:])
 		}
-		// What is no letter is written over by the next one.
-		out := dst[o : o+8 : o+8]
-		n := 0
-		out[n&7] = a
-		n += int(a >> inSkeleton & 1)
-		out[n&7] = b
-		n += int(b >> inSkeleton & 1)
-		out[n&7] = c
-		n += int(c >> inSkeleton & 1)
-		out[n&7] = d
-		n += int(d >> inSkeleton & 1)
-		out[n&7] = e
-		n += int(e >> inSkeleton & 1)
-		out[n&7] = f
-		n += int(f >> inSkeleton & 1)
-		out[n&7] = g
-		n += int(g >> inSkeleton & 1)
-		out[n&7] = h
-		n += int(h >> inSkeleton & 1)
-		o += n
-		i += 8
+		if i = at; i < len(src) {
+			c, n := separator(src[i:])
+			dst[o] = c
+			if c != 0 {
+				o++
+			}
+			i += n
+		}
 	}
-	return o, i
+	return dst[:o]
+}
+
+// squeezeWords writes the skeleton of src, which is a multiple of eight bytes long and has no
+// special ones, and returns its length. It writes up to eight bytes more.
+func squeezeWords(dst, src []byte) int {
+	const low, high = 0x7F * ones, 0x80 * ones
+	o := 0
+	for i := 0; i+8 <= len(src); i += 8 {
+		word := binary.LittleEndian.Uint64(src[i : i+8])
+		// Bit 7 of each byte: at least the first, and not at least what comes behind the last.
+		w, folded := word&low, word&low|0x20*ones
+		digit := (w + (0x80-'0')*ones) &^ (w + (0x80-'9'-1)*ones)
+		letter := (folded + (0x80-'a')*ones) &^ (folded + (0x80-'z'-1)*ones)
+		stay := (digit | letter) &^ word & high >> 7
+		m := &moves[stay*0x0102040810204080>>56]
+		x := folded & (stay * 0xFF)
+		t := x & m.one
+		x = x ^ t | t>>8
+		t = x & m.two
+		x = x ^ t | t>>16
+		t = x & m.four
+		x = x ^ t | t>>32
+		binary.LittleEndian.PutUint64(dst[o:o+8], x)
+		o += int(m.length)
+	}
+	return o
+}
+
+// moves says, by which bytes of a word stay, how these are moved together: which of them go one
+// place down, and of the outcome which two, and which four.
+var moves = func() (table [256]struct{ one, two, four, length uint64 }) {
+	for stay := range table {
+		m := &table[stay]
+		for i := range 8 {
+			if stay>>i&1 == 0 {
+				continue
+			}
+			// The distance is that to go still, and the place that where it is.
+			place, distance := i, i-int(m.length)
+			m.length++
+			if distance&1 != 0 {
+				m.one |= 0xFF << (8 * place)
+				place--
+			}
+			if distance&2 != 0 {
+				m.two |= 0xFF << (8 * place)
+				place -= 2
+			}
+			if distance&4 != 0 {
+				m.four |= 0xFF << (8 * place)
+			}
+		}
+	}
+	return table
+}()
+
+// specialReader finds the special bytes of a text that do begin something longer than a byte,
+// from its start to its end.
+type specialReader struct {
+	text []byte
+	at   [4]int // the next of each, or len(text)
+}
+
+var specialBytes = [...]byte{'\n', escape, '<', wide}
+
+func readSpecials(text []byte) specialReader {
+	r := specialReader{text: text}
+	for k, c := range specialBytes {
+		r.at[k] = indexByteFrom(text, 0, c)
+	}
+	return r
+}
+
+// next returns the place of the next one from i on, or len(text).
+func (r *specialReader) next(i int) int {
+	for k, c := range specialBytes {
+		for r.at[k] < len(r.text) && (r.at[k] < i || !r.begins(r.at[k])) {
+			r.at[k] = indexByteFrom(r.text, max(i, r.at[k]+1), c)
+		}
+	}
+	return min(r.at[0], r.at[1], r.at[2], r.at[3])
+}
+
+// begins reports whether the special byte at i begins something longer than itself.
+func (r *specialReader) begins(i int) bool {
+	if i+1 < len(r.text) && r.text[i] == '\n' && r.text[i+1] > '9' {
+		return false // by far the most
+	}
+	_, n := separator(r.text[i:])
+	return n > 1
 }
 
 // separator returns the length of what the special byte at the start of src begins, and

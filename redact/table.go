@@ -22,8 +22,8 @@ type table struct {
 	masks    []string // by secret
 
 	stride  int
-	grams   *[1 << setBits]uint8 // set of hashed grams, eight bits for each hash's upper part
-	slots   []slot               // hash table of grams, open addressing, power of two
+	grams   *[1 << setBits]uint64 // set of hashed grams, a bit for each
+	slots   []slot                // hash table of grams, open addressing, power of two
 	entries []entry
 
 	// fragile says that undoing line breaks, by unwrap, may hide a secret.
@@ -51,14 +51,16 @@ const (
 	coreSize = 32
 )
 
-func hash(gram uint32) uint32 { return gram * 0x9E3779B1 }
+// setBits makes a set that the processor's cache holds, and in which the grams of some tens of
+// values are one bit in fifty or less.
+const setBits = 13
 
-// bucket and bit say where in table.grams a hash is. Most looks end at a bucket
-// that is empty.
-const setBits = 16
+func hash(gram uint32) uint64 { return uint64(gram) * 0x9E3779B97F4A7C15 }
 
-func bucket(hash uint32) uint32 { return hash >> (32 - setBits) }
-func bit(hash uint32) uint8     { return 1 << (hash >> (32 - setBits - 3) & 7) }
+// in returns in bit 0 whether a hash is in a set of grams.
+func in(set *[1 << setBits]uint64, hash uint64) uint64 {
+	return set[hash>>(64-setBits)] >> (hash >> (64 - setBits - 6) & 63)
+}
 
 // newTable returns the table for the values that are known now.
 func newTable(values map[string]*known) *table {
@@ -131,21 +133,19 @@ func (t *table) index() {
 	t.stride = min(shortest-gramSize+1, maxStride)
 
 	byGram := map[uint32][]entry{}
-	count := 0
 	for i, p := range t.patterns {
 		start := t.rarest(p.text)
 		for off := start; off < start+t.stride; off++ {
 			g := gramAt(p.text, off)
 			byGram[g] = append(byGram[g], entry{uint32(i), uint32(off)})
-			count++
 		}
 	}
 
-	t.grams = new([1 << setBits]uint8)
+	t.grams = new([1 << setBits]uint64)
 	t.slots = make([]slot, 1<<bits.Len(uint(2*len(byGram))))
 	for g, list := range byGram {
 		h := hash(g)
-		t.grams[bucket(h)] |= bit(h)
+		t.grams[h>>(64-setBits)] |= 1 << (h >> (64 - setBits - 6) & 63)
 		at := t.slotOf(g)
 		t.slots[at] = slot{gram: g, first: uint32(len(t.entries)), n: uint32(len(list))}
 		t.entries = append(t.entries, list...)
@@ -219,7 +219,7 @@ func gramAt(s string, i int) uint32 {
 // slotOf returns the index of gram's slot, or of the free one where it would be.
 func (t *table) slotOf(gram uint32) uint32 {
 	mask := uint32(len(t.slots) - 1)
-	at := (hash(gram) >> 7) & mask
+	at := uint32(hash(gram)>>7) & mask
 	for t.slots[at].n != 0 && t.slots[at].gram != gram {
 		at = (at + 1) & mask
 	}
@@ -233,11 +233,11 @@ func (t *table) sample(text []byte, i int) int {
 	for {
 		// Four at a time: their look-ups do not depend on each other.
 		for ; i+3*stride+gramSize <= len(text); i += 4 * stride {
-			a := bucket(hash(binary.LittleEndian.Uint32(text[i:])))
-			b := bucket(hash(binary.LittleEndian.Uint32(text[i+stride:])))
-			c := bucket(hash(binary.LittleEndian.Uint32(text[i+2*stride:])))
-			d := bucket(hash(binary.LittleEndian.Uint32(text[i+3*stride:])))
-			if set[a]|set[b]|set[c]|set[d] != 0 {
+			a := hash(binary.LittleEndian.Uint32(text[i:]))
+			b := hash(binary.LittleEndian.Uint32(text[i+stride:]))
+			c := hash(binary.LittleEndian.Uint32(text[i+2*stride:]))
+			d := hash(binary.LittleEndian.Uint32(text[i+3*stride:]))
+			if (in(set, a)|in(set, b)|in(set, c)|in(set, d))&1 != 0 {
 				break
 			}
 		}
@@ -245,7 +245,7 @@ func (t *table) sample(text []byte, i int) int {
 			if i+gramSize > len(text) {
 				return -1
 			}
-			if h := hash(binary.LittleEndian.Uint32(text[i:])); set[bucket(h)]&bit(h) != 0 {
+			if in(set, hash(binary.LittleEndian.Uint32(text[i:])))&1 != 0 {
 				return i
 			}
 			i += stride
