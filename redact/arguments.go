@@ -29,9 +29,10 @@ func (r *Redactor) Arguments(raw []byte, tool string) (Checked, error) {
 		return Checked{}, err
 	}
 	var masked []hit
-	for _, h := range s.hits {
+	for i := range s.hits {
+		h := &s.hits[i]
 		v := s.verdict(h.detector, h.typ)
-		for _, f := range h.inner {
+		for _, f := range h.inner() {
 			v = stricterVerdict(v, s.verdict(f.Detector, f.Type))
 			done.Finds = append(done.Finds, Find{f.Detector, f.Type, h.start, h.end, Mask})
 		}
@@ -40,7 +41,7 @@ func (r *Redactor) Arguments(raw []byte, tool string) (Checked, error) {
 		}
 		done.Verdict = stricterVerdict(done.Verdict, v)
 		if v == MaskFinds {
-			masked = append(masked, h)
+			masked = append(masked, *h)
 		}
 	}
 	done.Finds = distinct(done.Finds)

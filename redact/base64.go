@@ -140,9 +140,9 @@ func (s *scan) decoded(text []byte, start, end int, atEnd bool, depth int) error
 	if len(in.hits) == 0 {
 		return nil
 	}
-	h := hit{detector: detectEncoded, typ: "encoded", value: s.keepValue(decoded), action: Tokenize}
-	for _, found := range in.hits {
-		h.inner = append(h.inner, found.find())
+	h := hit{decision: encodedHit, value: s.keepValue(decoded), own: &own{}}
+	for i := range in.hits {
+		h.own.inner = append(h.own.inner, in.hits[i].find())
 	}
 	clean, err := in.applyText(decoded)
 	if err != nil {
@@ -156,7 +156,7 @@ func (s *scan) decoded(text []byte, start, end int, atEnd bool, depth int) error
 	if bytes.IndexByte(run, '\n') < 0 {
 		same = in.hits[0].start / 3
 	}
-	h.with = string(run[:4*same]) + string(encodeLike(run[4*same:], clean[3*same:]))
+	h.own.with = string(run[:4*same]) + string(encodeLike(run[4*same:], clean[3*same:]))
 	s.add(h, text, start, end, depth)
 	return nil
 }
@@ -190,7 +190,7 @@ func trimPadding(run []byte) []byte {
 
 // encodingOf returns the encoding of a run, without padding.
 func encodingOf(run []byte) *base64.Encoding {
-	if bytes.ContainsAny(run, "-_") {
+	if bytes.IndexByte(run, '-') >= 0 || bytes.IndexByte(run, '_') >= 0 {
 		return base64.RawURLEncoding
 	}
 	return base64.RawStdEncoding

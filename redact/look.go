@@ -55,7 +55,7 @@ func (l *looker) release() {
 // the processor's cache. Neighbours overlap by enough for the core of a pattern in
 // its longest encoding: every byte a \u escape, three deep.
 const (
-	chunkSize    = 64 << 10
+	chunkSize    = 128 << 10
 	chunkOverlap = coreSize * 6 * 6 * 6
 )
 

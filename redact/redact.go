@@ -246,7 +246,7 @@ func (set *settings) redact(text []byte, scope Scope, w wants, isJSON bool, edit
 		switch h.detector {
 		case detectLookAlike:
 		case detectEncoded:
-			for _, f := range h.inner {
+			for _, f := range h.inner() {
 				f.Start, f.End = from, to // base64 has no places of its own for what is within
 				done.Finds = append(done.Finds, f)
 			}
@@ -340,7 +340,7 @@ func (r *Redactor) holds(text []byte, w wants, typ string) (bool, error) {
 	}
 	for i := range s.hits {
 		h := &s.hits[i]
-		if typ == "" || h.typ == typ || slices.ContainsFunc(h.inner, func(f Find) bool { return f.Type == typ }) {
+		if typ == "" || h.typ == typ || slices.ContainsFunc(h.inner(), func(f Find) bool { return f.Type == typ }) {
 			return true, nil
 		}
 	}

@@ -3,6 +3,7 @@ package redact
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 )
@@ -40,12 +41,38 @@ func (w *wants) any() bool { return w.secrets || w.pii || w.custom || w.lookAlik
 // at.
 type hit struct {
 	start, end int
-	detector   Detector
-	typ        string
-	value      Span // in scan.values: what it is, as decoded
-	action     Action
-	with       string // detectEncoded and detectLookAlike: what stands there instead
-	inner      []Find // detectEncoded: what was found within
+	*decision
+	value Span // in scan.values: what it is, as decoded
+	own   *own // of what is no find of its own
+}
+
+// own says of what is no find of its own what stands there instead, and of base64 what was found
+// within.
+type own struct {
+	with  string
+	inner []Find
+}
+
+// decision is what happens to finds of a type, and what they are called in what stands for them.
+// A text has many finds, but few types.
+type decision struct {
+	detector Detector
+	rule     string // the type as the detector names it
+	typ      string
+	action   Action
+}
+
+var (
+	encodedHit   = &decision{detector: detectEncoded, typ: "encoded", action: Tokenize}
+	lookAlikeHit = &decision{detector: detectLookAlike, action: Tokenize}
+)
+
+// inner returns what was found within a hit.
+func (h *hit) inner() []Find {
+	if h.own == nil {
+		return nil
+	}
+	return h.own.inner
 }
 
 // scan runs the detectors over a text and what it decodes to. In contrast to
@@ -63,21 +90,13 @@ type scan struct {
 
 	hits      []hit
 	values    []byte // of the hits that something of their value stands for
-	decisions []decision
+	decisions []*decision
 	tokenized []Restored
 	found     []found
 	list      []segment
 	views     [maxDepth + 1]view
 	runs      []byte // for base64
 	nested    *scan
-}
-
-// decision is what happens to finds of a type, and what it is called in what stands for them.
-type decision struct {
-	detector Detector
-	typ      string
-	action   Action
-	name     string
 }
 
 // view is a text that src was decoded to.
@@ -109,6 +128,7 @@ func (s *scan) begin(set *settings, scope Scope, w wants, until time.Time, withi
 func (s *scan) clear() {
 	clear(s.hits)
 	clear(s.values)
+	clear(s.decisions)
 	s.hits, s.values, s.decisions, s.tokenized = s.hits[:0], s.values[:0], s.decisions[:0], nil
 }
 
@@ -210,7 +230,9 @@ func (s *scan) detect(text []byte, depth int, deeper bool) error {
 	if err != nil {
 		return err
 	}
-	for _, f := range s.found {
+	s.hits = slices.Grow(s.hits, len(s.found))
+	for i := range s.found {
+		f := &s.found[i]
 		start, end := f.start, f.end
 		d := s.decide(f.detector, f.typ)
 		if d.action == Allow || s.set.listed(text[start:end]) {
@@ -223,7 +245,7 @@ func (s *scan) detect(text []byte, depth int, deeper bool) error {
 			end--
 		}
 		if start < end {
-			h := hit{detector: f.detector, typ: d.name, action: d.action}
+			h := hit{decision: d}
 			if d.action == Tokenize || d.action == Hash {
 				h.value = s.keepValue(text[start:end])
 			}
@@ -241,18 +263,18 @@ func (s *scan) detect(text []byte, depth int, deeper bool) error {
 				return ErrTime
 			}
 			// The mark goes before the first character of what makes it a token.
-			s.add(hit{detector: detectLookAlike, action: Tokenize, with: escapeMark + string(text[t.body])}, text, t.body, t.body+1, depth)
+			with := &own{with: escapeMark + string(text[t.body])}
+			s.add(hit{decision: lookAlikeHit, own: with}, text, t.body, t.body+1, depth)
 		}
 	}
 	return nil
 }
 
-// decide returns what happens to the finds of a type. There are few types in a text, but perhaps
-// many finds.
-func (s *scan) decide(detector Detector, typ string) decision {
-	for i := range s.decisions {
-		if d := &s.decisions[i]; d.typ == typ && d.detector == detector {
-			return *d
+// decide returns what happens to the finds of a type.
+func (s *scan) decide(detector Detector, typ string) *decision {
+	for _, d := range s.decisions {
+		if d.rule == typ && d.detector == detector {
+			return d
 		}
 	}
 	action := Mask
@@ -264,7 +286,7 @@ func (s *scan) decide(detector Detector, typ string) decision {
 	case !s.wants.everything:
 		action = s.set.action(s.scope.Tool, detector, typ)
 	}
-	d := decision{detector, typ, action, typeName(typ)}
+	d := &decision{detector, typ, typeName(typ), action}
 	s.decisions = append(s.decisions, d)
 	return d
 }

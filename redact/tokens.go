@@ -355,7 +355,7 @@ func (t *Tokens) mayBeIn(raw []byte) bool {
 // escaping at any depth of JSON.
 func (s *scan) appendStandIn(dst []byte, h *hit, whole bool) []byte {
 	if h.detector == detectEncoded || h.detector == detectLookAlike {
-		return append(dst, h.with...)
+		return append(dst, h.own.with...)
 	}
 	if body := s.token(h, whole); body != "" {
 		dst = append(append(append(dst, '<'), h.typ...), ':')

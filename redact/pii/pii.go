@@ -121,13 +121,34 @@ func (d *Detector) Append(finds []Find, text []byte, until time.Time) ([]Find, e
 	if d.types>>email&1 != 0 {
 		err = s.emails(until)
 	}
+	emails := len(s.finds)
 	if err == nil && d.types&^bit64(email) != 0 {
 		err = s.numbers(until)
 	}
-	if added := s.finds[len(finds):]; len(added) > 1 {
-		slices.SortStableFunc(added, func(a, b Find) int { return a.Start - b.Start })
-	}
+	s.merge(len(finds), emails)
 	return s.finds, err
+}
+
+// merge sorts the finds from first on by where they begin: addresses up to middle, and numbers.
+// Either are in order, but for a number that begins before the digit that it was found by.
+func (s *scanner) merge(first, middle int) {
+	for i := middle + 1; i < len(s.finds); i++ {
+		for k := i; k > middle && s.finds[k].Start < s.finds[k-1].Start; k-- {
+			s.finds[k], s.finds[k-1] = s.finds[k-1], s.finds[k]
+		}
+	}
+	if first == middle || middle == len(s.finds) || s.finds[middle-1].Start <= s.finds[middle].Start {
+		return
+	}
+	s.emailFinds = append(s.emailFinds[:0], s.finds[first:middle]...)
+	emails, numbers := s.emailFinds, s.finds[middle:]
+	for i := first; len(emails) > 0; i++ {
+		if len(numbers) > 0 && numbers[0].Start < emails[0].Start {
+			s.finds[i], numbers = numbers[0], numbers[1:]
+		} else {
+			s.finds[i], emails = emails[0], emails[1:]
+		}
+	}
 }
 
 // scanners keeps what a look needs, so that it allocates nothing.

@@ -12,9 +12,11 @@ type scanner struct {
 	d     *Detector
 	text  []byte
 	finds []Find
-	chain chain
-	words words // the context of the chain, once it was asked for
-	known bool  // words holds it
+	// emailFinds is for merge.
+	emailFinds []Find
+	chain      chain
+	words      words // the context of the chain, once it was asked for
+	known      bool  // words holds it
 	// The same for what stands behind the chain.
 	wordsBehind words
 	knownBehind bool

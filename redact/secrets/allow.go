@@ -48,9 +48,7 @@ func newAllow(c *allowConfig) (*allow, error) {
 		if err != nil {
 			return nil, fmt.Errorf("reading an allow-list: %w", err)
 		}
-		if !p.atStart {
-			p.pairs = newPairs(re)
-		}
+		p.pairs = newPairs(re)
 		a.regexes = append(a.regexes, p)
 	}
 	if len(c.Stopwords) > 0 {
@@ -96,9 +94,9 @@ func (a *allow) allows(s *scan, secret []byte, start, end int) bool {
 	}
 	if a.all {
 		return (len(a.regexes) == 0 || a.matches(s, target)) &&
-			(a.stopwords == nil || a.stopwords.in(s, secret))
+			(a.stopwords == nil || a.stopwords.in(secret))
 	}
-	return a.stopwords != nil && a.stopwords.in(s, secret) || a.matches(s, target)
+	return a.stopwords != nil && a.stopwords.in(secret) || a.matches(s, target)
 }
 
 func (a *allow) matches(s *scan, target []byte) bool {
@@ -125,8 +123,9 @@ func line(text []byte, start, end int) []byte {
 // stopwords finds any of many words in a text, in any case.
 type stopwords struct {
 	words []string
-	heads [1<<stopBits + 1]uint16 // words[heads[h]:heads[h+1]] have the hash h
-	short []string                // those of less than three bytes
+	heads [1<<stopBits + 1]uint16    // words[heads[h]:heads[h+1]] have the hash h
+	some  [1 << stopBits / 64]uint64 // a bit for each hash that there are words of
+	short []string                   // those of less than three bytes
 }
 
 const stopBits = 12
@@ -149,6 +148,7 @@ func newStopwords(words []string) *stopwords {
 	slices.SortFunc(w.words, func(a, b string) int { return int(hash(a)) - int(hash(b)) })
 	for _, word := range w.words {
 		w.heads[hash(word)+1]++
+		w.some[hash(word)/64] |= 1 << (hash(word) % 64)
 	}
 	for h := range 1 << stopBits {
 		w.heads[h+1] += w.heads[h]
@@ -156,30 +156,54 @@ func newStopwords(words []string) *stopwords {
 	return w
 }
 
-// in reports whether a stopword is in text.
-func (w *stopwords) in(s *scan, text []byte) bool {
-	s.lower = s.lower[:0]
-	for _, b := range text {
+// lower is a byte in lower case.
+var lower = func() (t [256]byte) {
+	for b := range t {
+		t[b] = byte(b)
 		if 'A' <= b && b <= 'Z' {
-			b += 'a' - 'A'
+			t[b] += 'a' - 'A'
 		}
-		s.lower = append(s.lower, b)
 	}
-	low := s.lower
-	for i := 0; i+3 <= len(low); i++ {
-		h := stopHash(low[i], low[i+1], low[i+2])
-		for _, word := range w.words[w.heads[h]:w.heads[h+1]] {
-			if len(word) <= len(low)-i && string(low[i:i+len(word)]) == word {
+	return t
+}()
+
+// in reports whether a stopword is in text.
+func (w *stopwords) in(text []byte) bool {
+	if len(w.words) > 0 && len(text) >= 3 {
+		a, b := lower[text[0]], lower[text[1]]
+		for i, c := range text[2:] {
+			c = lower[c]
+			if h := stopHash(a, b, c); w.some[h/64]>>(h%64)&1 != 0 {
+				for _, word := range w.words[w.heads[h]:w.heads[h+1]] {
+					if beginsWith(text[i:], word) {
+						return true
+					}
+				}
+			}
+			a, b = b, c
+		}
+	}
+	for _, word := range w.short {
+		for i := range text {
+			if beginsWith(text[i:], word) {
 				return true
 			}
 		}
 	}
-	for _, word := range w.short {
-		if strings.Contains(string(low), word) {
-			return true
+	return false
+}
+
+// beginsWith reports whether text begins with a word that is in lower case, in any case.
+func beginsWith(text []byte, word string) bool {
+	if len(text) < len(word) {
+		return false
+	}
+	for i := range len(word) {
+		if lower[text[i]] != word[i] {
+			return false
 		}
 	}
-	return false
+	return true
 }
 
 // growth[n] is (n+1)·log₂(n+1) − n·log₂(n).

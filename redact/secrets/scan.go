@@ -19,7 +19,6 @@ type scan struct {
 	rules []progress
 	m     machine // of the rule that is tried
 	aux   machine // of its allow-lists
-	lower []byte
 	work  int
 	late  bool
 }
@@ -41,7 +40,6 @@ func (s *scan) reset(d *Detector, text []byte, until time.Time) {
 	s.Detector, s.text, s.until = d, text, until
 	s.m.text, s.aux.text, s.finds = nil, nil, nil
 	s.work, s.late = 0, false
-	clear(s.lower)
 	clear(s.rules)
 }
 

@@ -8,6 +8,9 @@ import (
 // search reports whether p matches anywhere in text.
 func (p *pattern) search(m *machine, text []byte) bool {
 	if p.atStart {
+		if len(text) > 1 && p.pairs != nil && !p.pairs[text[0]].has(text[1]) {
+			return false
+		}
 		return p.match(m, text, 0)
 	}
 	for i, b := range text {
