@@ -29,8 +29,9 @@ type Find struct {
 	Action   Action
 }
 
-func (h *hit) find() Find {
-	return Find{Detector: h.detector, Type: h.typ, Start: h.start, End: h.end, Action: h.action}
+// find returns the find that a hit is, at [start:end].
+func (h *hit) find(start, end int) Find {
+	return Find{Detector: h.detector, Type: h.typ, Start: start, End: end, Action: h.action}
 }
 
 // sortHits sorts hits by where they begin, the longer first.

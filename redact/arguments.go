@@ -37,7 +37,7 @@ func (r *Redactor) Arguments(raw []byte, tool string) (Checked, error) {
 			done.Finds = append(done.Finds, Find{f.Detector, f.Type, h.start, h.end, Mask})
 		}
 		if h.detector != detectEncoded {
-			done.Finds = append(done.Finds, h.find())
+			done.Finds = append(done.Finds, h.find(h.start, h.end))
 		}
 		done.Verdict = stricterVerdict(done.Verdict, v)
 		if v == MaskFinds {

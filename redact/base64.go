@@ -91,8 +91,11 @@ func (s *scan) base64(text []byte, depth int) error {
 			continue
 		}
 		flat := run
-		width := bytes.IndexAny(run, "\r\n")
+		width := bytes.IndexByte(run, '\n')
 		if width > 0 {
+			if run[width-1] == '\r' {
+				width--
+			}
 			flat = bytes.ReplaceAll(bytes.ReplaceAll(run, []byte("\r"), nil), []byte("\n"), nil)
 		}
 		// place returns where in text a character of flat is.
@@ -140,9 +143,10 @@ func (s *scan) decoded(text []byte, start, end int, atEnd bool, depth int) error
 	if len(in.hits) == 0 {
 		return nil
 	}
-	h := hit{decision: encodedHit, value: s.keepValue(decoded), own: &own{}}
+	is := &own{inner: make([]Find, len(in.hits))}
 	for i := range in.hits {
-		h.own.inner = append(h.own.inner, in.hits[i].find())
+		h := &in.hits[i]
+		is.inner[i] = h.find(h.start, h.end)
 	}
 	clean, err := in.applyText(decoded)
 	if err != nil {
@@ -156,8 +160,8 @@ func (s *scan) decoded(text []byte, start, end int, atEnd bool, depth int) error
 	if bytes.IndexByte(run, '\n') < 0 {
 		same = in.hits[0].start / 3
 	}
-	h.own.with = string(run[:4*same]) + string(encodeLike(run[4*same:], clean[3*same:]))
-	s.add(h, text, start, end, depth)
+	is.with = string(run[:4*same]) + string(encodeLike(run[4*same:], clean[3*same:]))
+	s.add(encodedHit, s.keepValue(decoded), is, text, start, end, depth)
 	return nil
 }
 

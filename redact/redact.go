@@ -251,9 +251,7 @@ func (set *settings) redact(text []byte, scope Scope, w wants, isJSON bool, edit
 				done.Finds = append(done.Finds, f)
 			}
 		default:
-			f := h.find()
-			f.Start, f.End = from, to
-			done.Finds = append(done.Finds, f)
+			done.Finds = append(done.Finds, h.find(from, to))
 		}
 	}
 	done.Finds = distinct(done.Finds)

@@ -245,11 +245,11 @@ func (s *scan) detect(text []byte, depth int, deeper bool) error {
 			end--
 		}
 		if start < end {
-			h := hit{decision: d}
+			var value Span
 			if d.action == Tokenize || d.action == Hash {
-				h.value = s.keepValue(text[start:end])
+				value = s.keepValue(text[start:end])
 			}
-			s.add(h, text, start, end, depth)
+			s.add(d, value, nil, text, start, end, depth)
 		}
 	}
 	if s.wants.lookAlikes {
@@ -264,7 +264,7 @@ func (s *scan) detect(text []byte, depth int, deeper bool) error {
 			}
 			// The mark goes before the first character of what makes it a token.
 			with := &own{with: escapeMark + string(text[t.body])}
-			s.add(hit{decision: lookAlikeHit, own: with}, text, t.body, t.body+1, depth)
+			s.add(lookAlikeHit, Span{}, with, text, t.body, t.body+1, depth)
 		}
 	}
 	return nil
@@ -313,10 +313,10 @@ func startsInEscape(text []byte, start int) bool {
 
 // add appends a hit at text[start:end], which is at the given depth, with its
 // place in the text at depth 0.
-func (s *scan) add(h hit, text []byte, start, end, depth int) {
+func (s *scan) add(d *decision, value Span, own *own, text []byte, start, end, depth int) {
 	start, end = wholeEscapes(text, start, end)
-	for d := depth - 1; d >= 0; d-- {
-		v := &s.views[d]
+	for above := depth - 1; above >= 0; above-- {
+		v := &s.views[above]
 		if !v.stepped {
 			v.stepped = true
 			v.steps = v.steps[:0]
@@ -325,6 +325,5 @@ func (s *scan) add(h hit, text []byte, start, end, depth int) {
 		start, end = source(v.steps, start, end)
 		start, end = wholeEscapes(v.src, start, end)
 	}
-	h.start, h.end = start, end
-	s.hits = append(s.hits, h)
+	s.hits = append(s.hits, hit{start, end, d, value, own})
 }

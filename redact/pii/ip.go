@@ -14,7 +14,7 @@ import (
 // and networks that end in .0.0.
 func (s *scanner) address4(first int) int {
 	c := &s.chain
-	if s.d.types>>ip&1 == 0 || first+3 >= c.n {
+	if s.d.types>>ip&1 == 0 || first+3 >= c.n || c.groups[first+1].sep != '.' {
 		return 0
 	}
 	var b [4]byte

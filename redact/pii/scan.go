@@ -244,7 +244,9 @@ func (s *scanner) gather(i int) int {
 	c.n, c.more = 0, false
 	nd, sep := 0, byte(0)
 	for {
-		g := group{start: i, at: nd, sep: sep}
+		// In place: the group is read again at once, and in other widths than it would be copied in.
+		g := &c.groups[c.n]
+		g.start, g.at, g.sep = i, nd, sep
 		end := i
 		for {
 			if i < len(s.text) && isDigit(s.text[i]) && nd < maxDigits {
@@ -282,7 +284,6 @@ func (s *scanner) gather(i int) int {
 			end = i
 		}
 		g.end, g.n = end, nd-g.at
-		c.groups[c.n] = g
 		c.n++
 		next, class := separator(s.text, end)
 		if next == 0 {
