@@ -22,8 +22,9 @@ func (r *Redactor) Arguments(raw []byte, tool string) (Checked, error) {
 	if !w.any() {
 		return done, nil
 	}
-	s := newScan(set, Scope{}, w, set.limit(len(raw)))
+	s := newScan(set, Scope{})
 	defer s.release()
+	s.wants, s.until = w, set.limit(len(raw))
 	s.verdict = func(d Detector, typ string) Verdict { return set.verdict(tool, d, typ) }
 	if err := s.run(raw, true); err != nil {
 		return Checked{}, err

@@ -170,16 +170,17 @@ type Redacted struct {
 // s.Shape says otherwise, and an object name that would equal another one because of its
 // mask gets a number behind it. An error means that raw must be withheld: it is not JSON,
 // a *BlockedError, or ErrTime.
-func (r *Redactor) JSON(raw []byte, s Scope) (Redacted, error) {
+func (r *Redactor) JSON(raw []byte, scope Scope) (Redacted, error) {
+	s := newScan(r.settings(), scope)
+	defer s.release()
 	clean, edits, finds := raw, []edit(nil), []Find(nil)
-	if t := r.current(); t.suspect(raw, true) {
+	if t := r.current(); s.suspect(t, raw) {
 		var err error
 		if clean, edits, finds, err = t.maskJSON(raw); err != nil {
 			return Redacted{}, err
 		}
 	}
-	set := r.settings()
-	return set.redact(clean, s, set.wanted(s.Tool), true, edits, finds)
+	return s.redact(clean, true, edits, finds)
 }
 
 // Known is JSON for known values only.
@@ -193,13 +194,16 @@ func (r *Redactor) Known(raw []byte) (out []byte, finds int, err error) {
 }
 
 // Unknown is JSON for all but known values, for what Known or JSON has gone through already.
-func (r *Redactor) Unknown(raw []byte, s Scope) (Redacted, error) {
-	set := r.settings()
-	return set.redact(raw, s, set.wanted(s.Tool), true, nil, nil)
+func (r *Redactor) Unknown(raw []byte, scope Scope) (Redacted, error) {
+	s := newScan(r.settings(), scope)
+	defer s.release()
+	return s.redact(raw, true, nil, nil)
 }
 
 // Plain is JSON for plain text.
-func (r *Redactor) Plain(text []byte, s Scope) (Redacted, error) {
+func (r *Redactor) Plain(text []byte, scope Scope) (Redacted, error) {
+	s := newScan(r.settings(), scope)
+	defer s.release()
 	clean, edits, finds := text, []edit(nil), []Find(nil)
 	if t := r.current(); t.suspect(text, false) {
 		var within []find
@@ -209,18 +213,16 @@ func (r *Redactor) Plain(text []byte, s Scope) (Redacted, error) {
 			edits = append(edits, edit{f.start, f.end, len(t.masks[f.secret])})
 		}
 	}
-	set := r.settings()
-	return set.redact(clean, s, set.wanted(s.Tool), false, edits, finds)
+	return s.redact(clean, false, edits, finds)
 }
 
 // redact runs the detectors over a text from which known values were taken.
-func (set *settings) redact(text []byte, scope Scope, w wants, isJSON bool, edits []edit, finds []Find) (Redacted, error) {
+func (s *scan) redact(text []byte, isJSON bool, edits []edit, finds []Find) (Redacted, error) {
 	done := Redacted{Text: text, Finds: finds}
-	if !w.any() {
+	if !s.wants.any() {
 		return done, nil
 	}
-	s := newScan(set, scope, w, set.limit(len(text)))
-	defer s.release()
+	s.until = s.set.limit(len(text))
 	if err := s.run(text, isJSON); err != nil {
 		return Redacted{}, err
 	}
@@ -330,9 +332,9 @@ func (r *Redactor) PII(text, typ string) (bool, error) {
 }
 
 func (r *Redactor) holds(text []byte, w wants, typ string) (bool, error) {
-	set := r.settings()
-	s := newScan(set, Scope{}, w, set.limit(len(text)))
+	s := newScan(r.settings(), Scope{})
 	defer s.release()
+	s.wants, s.until = w, s.set.limit(len(text))
 	if err := s.run(text, false); err != nil {
 		return false, err
 	}

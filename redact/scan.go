@@ -95,6 +95,8 @@ type scan struct {
 	found     []found
 	list      []segment
 	views     [maxDepth + 1]view
+	escaped   []byte // JSON whose escapes were undone already, in the first view
+	unescaped []byte
 	runs      []byte // for base64
 	nested    *scan
 }
@@ -113,9 +115,11 @@ const maxWithin = 2
 
 var scans = sync.Pool{New: func() any { return new(scan) }}
 
-func newScan(set *settings, scope Scope, w wants, until time.Time) *scan {
+// newScan returns a scan for what is wanted in a result. How long it may take is for the caller
+// to say.
+func newScan(set *settings, scope Scope) *scan {
 	s := scans.Get().(*scan)
-	s.begin(set, scope, w, until, 0)
+	s.begin(set, scope, set.wanted(scope.Tool), time.Time{}, 0)
 	return s
 }
 
@@ -134,6 +138,7 @@ func (s *scan) clear() {
 
 func (s *scan) release() {
 	s.set, s.scope, s.verdict = nil, Scope{}, nil
+	s.escaped, s.unescaped = nil, nil
 	s.clear()
 	for i := range s.views {
 		v := &s.views[i]
@@ -181,9 +186,12 @@ func (s *scan) look(text []byte, depth int, isJSON, plain bool) error {
 	deeper := depth < maxDepth && escaped
 	var below []byte
 	if deeper {
-		if below = s.decode(unescape, text, depth); len(below) == len(text) {
-			deeper = false
+		if depth == 0 && len(s.escaped) == len(text) && &s.escaped[0] == &text[0] {
+			below = s.unescaped
+		} else {
+			below = s.decode(unescape, text, depth)
 		}
+		deeper = len(below) < len(text)
 	}
 	if !isJSON || !deeper {
 		if err := s.detect(text, depth, deeper); err != nil {
@@ -213,6 +221,17 @@ func (s *scan) look(text []byte, depth int, isJSON, plain bool) error {
 		}
 	}
 	return nil
+}
+
+// suspect reports whether raw, which is JSON, may hold a known value. Its escapes are undone here
+// once for both, where it is searched by detectors too. What is known is then looked for as in a text that
+// came without them, which says yes where it would elsewhere, if not more often.
+func (s *scan) suspect(t *table, raw []byte) bool {
+	if len(t.patterns) == 0 || !s.wants.any() || bytes.IndexByte(raw, '\\') < 0 {
+		return t.suspect(raw, true)
+	}
+	s.escaped, s.unescaped = raw, s.decode(unescape, raw, 0)
+	return t.suspect(s.unescaped, false)
 }
 
 // decode decodes text, which is at the given depth, into that depth's view.
