@@ -28,7 +28,7 @@ func Excerpt(raw []byte, most int) (short []byte, whole bool) {
 		text []byte
 	}
 	var long []leaf
-	rest := make([]byte, 0, min(len(raw), most)) // all but the values that can be cut
+	rest := make([]byte, 0, min(len(raw), 512)) // all but the values that can be cut
 	for t := range tokens(raw) {
 		if t.leaf && len(t.text) > minLeaf {
 			long = append(long, leaf{len(rest), t.text})
@@ -106,10 +106,17 @@ func appendCut(dst, text []byte, most int) []byte {
 	return append(append(dst, text[to:]...), '"')
 }
 
+// maxEscape is the length of the longest escape: a pair of surrogates.
+const maxEscape = len(`\ud83d\ude00`)
+
 // boundary returns the last place at or before n that is within no character and no escape
 // of s, the inside of a string.
 func boundary(s []byte, n int) int {
-	start := 0
+	// What begins as early as here has ended before n, be it cut here.
+	start := max(0, n-2*maxEscape)
+	for start > 0 && s[start-1] == '\\' {
+		start--
+	}
 	for {
 		i := bytes.IndexByte(s[start:n], '\\')
 		if i < 0 {

@@ -3,6 +3,7 @@ package jsonrpc
 import (
 	"bytes"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 )
@@ -82,5 +83,36 @@ func BenchmarkExcerpt(b *testing.B) {
 				Excerpt(raw, 4096)
 			}
 		})
+	}
+}
+
+// boundary looks only at what stands near the place; going through all before it finds the same.
+func TestBoundary(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	pieces := []string{"a", `\n`, `\\`, `\"`, `\u0041`, `\ud83d\ude00`, `\\u0041`, "é", "😀", "text of some length"}
+	for range 300 {
+		var s []byte
+		var starts []bool // where an escape or a character begins
+		for len(s) < 200 {
+			p := pieces[r.IntN(len(pieces))]
+			for rest := p; len(rest) > 0; {
+				size := len(string([]rune(rest)[:1]))
+				if rest[0] == '\\' {
+					size, _ = escapeSize([]byte(rest))
+				}
+				starts = append(append(starts, true), make([]bool, size-1)...)
+				rest = rest[size:]
+			}
+			s = append(s, p...)
+		}
+		for n := range len(s) {
+			want := n
+			for !starts[want] {
+				want--
+			}
+			if got := boundary(s, n); got != want {
+				t.Fatalf("%s: the boundary at or before %d is %d, want %d", s, n, got, want)
+			}
+		}
 	}
 }
