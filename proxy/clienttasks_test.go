@@ -126,6 +126,7 @@ func TestClientTask(t *testing.T) {
 	get := func(as string) string {
 		return `{"jsonrpc":"2.0","id":"` + as + `","method":"tasks/get","params":{"taskId":"` + id + `"}}`
 	}
+	waitFor(t, "room for all", func() bool { return c.s.fleet.links()[0].asking.Load() == 0 })
 	for i := range maxAsking {
 		server.Send(get(fmt.Sprintf("a%d", i)))
 	}

@@ -72,9 +72,7 @@ func relate(raw []byte, id func(string) (string, bool)) []byte {
 }
 
 // mayRelate is a quick look at whether JSON can name a related task.
-func mayRelate(raw []byte) bool {
-	return bytes.Contains(raw, []byte("related-task")) || bytes.Contains(raw, []byte(`\u00`))
-}
+func mayRelate(raw []byte) bool { return mayHold(raw, "io.modelcontextprotocol", "related-ta") }
 
 func isRelatedTask(quoted []byte) bool {
 	return len(quoted) >= len(metaRelatedTask)+2 && strings.EqualFold(jsonrpc.String(quoted), metaRelatedTask)

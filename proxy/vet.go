@@ -166,7 +166,7 @@ func (x *Exchange) vetURLError(c *conn, data []byte) ([]byte, error) {
 // outside: only the firewall says what it decided. It returns raw itself if there are
 // none, which costs a message without them next to nothing.
 func dropOwn(raw []byte) []byte {
-	if !mayHoldOwn(raw) {
+	if !mayHold(raw, "mcpfirewall", "") {
 		return raw
 	}
 	return replaceMembers(raw, isOwn, func([]byte) []byte { return nil })
@@ -210,11 +210,10 @@ func replaceMembers(raw []byte, is func(quoted []byte) bool, by func(value []byt
 	return append(out, raw[at:]...)
 }
 
-// mayHoldOwn is a quick look at whether JSON can hold a name of the firewall's own: its
-// prefix in any case, with the slash escaped or not, or letters hidden in escapes. (No
-// other character folds to a letter of the prefix.)
-func mayHoldOwn(raw []byte) bool {
-	const name = len(metaOwnPrefix) - 1
+// mayHold is a quick look at whether JSON can hold a name that has a slash with these letters
+// before and after it, in any case, the slash escaped or not, or letters hidden in escapes. There
+// must be no other character that folds to one of the letters: k and s have such.
+func mayHold(raw []byte, before, after string) bool {
 	for i := 0; ; i++ {
 		slash := bytes.IndexByte(raw[i:], '/')
 		if slash < 0 {
@@ -225,11 +224,23 @@ func mayHoldOwn(raw []byte) bool {
 		if end > 0 && raw[end-1] == '\\' {
 			end--
 		}
-		if end >= name && raw[end-1]|0x20 == metaOwnPrefix[name-1] && strings.EqualFold(string(raw[end-name:end]), metaOwnPrefix[:name]) {
+		start, stop := end-len(before), i+1+len(after)
+		if start >= 0 && stop <= len(raw) && raw[end-1]|0x20 == before[len(before)-1] &&
+			strings.EqualFold(string(raw[start:end]), before) && strings.EqualFold(string(raw[i+1:stop]), after) {
 			return true
 		}
 	}
-	return bytes.Contains(raw, []byte(`\u00`))
+	for i := 0; ; { // not bytes.Contains, which takes long where there are many other escapes
+		backslash := bytes.IndexByte(raw[i:], '\\')
+		if backslash < 0 {
+			return false
+		}
+		i += backslash
+		if bytes.HasPrefix(raw[i:], []byte(`\u00`)) {
+			return true
+		}
+		i++
+	}
 }
 
 // isOwn reports whether a quoted name is one of the firewall's own.
