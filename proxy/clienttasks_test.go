@@ -223,3 +223,23 @@ func TestLegacyTaskOfModernClient(t *testing.T) {
 	mustContain(t, c.modern("tools/call", `"name":"echo"`), `"content":[]`)
 	mustLack(t, f.await(t, "tools/call"), `"task"`)
 }
+
+// The quick look must not miss a spelling that the slow one knows.
+func TestMayRelate(t *testing.T) {
+	for _, name := range []string{
+		`"io.modelcontextprotocol/related-task"`, `"IO.ModelContextProtocol/Related-Task"`, `"io.modelcontextprotocol\/RELATED-TASK"`,
+		`"io.modelcontextprotocol/related-ta\u017f\u212a"`, "\"io.modelcontextprotocol/related-ta\u017f\u212a\"", `"\u0069o.modelcontextprotocol/related-task"`,
+	} {
+		if !isRelatedTask([]byte(name)) {
+			t.Errorf("%s is not taken for the name of a related task", name)
+		}
+		if !mayRelate([]byte(`{"_meta":{` + name + `:{"taskId":"1"}}}`)) {
+			t.Errorf("the quick look misses %s", name)
+		}
+	}
+	for _, raw := range []string{`{}`, `{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}`, `{"text":"a/b\nrelated-task"}`} {
+		if mayRelate([]byte(raw)) {
+			t.Errorf("the quick look finds a related task in %s", raw)
+		}
+	}
+}
