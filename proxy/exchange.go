@@ -35,6 +35,7 @@ type Exchange struct {
 	row    *method
 	fields [8]field // the members of params that the table names
 	nField int
+	more   bool // params has members that are not in fields
 
 	modern   bool // the request carries its protocol version
 	identity identity
@@ -176,10 +177,9 @@ func (x *Exchange) do() answer {
 		}
 		return x.refuse(jsonrpc.CodeMethodNotFound, methodRule, fmt.Sprintf("Method not found: the firewall knows no request %q of a client; methods.allow in its configuration can let it pass", visible.Name(x.m.Method)))
 	}
-	if known := clash(x.row, x.m); known != "" {
+	if known := x.index(); known != "" {
 		return x.refuse(jsonrpc.CodeInvalidParams, paramsRule, "a name in the params equals another or a known one but for upper and lower case, which servers read differently: spell each name as the specification does")
 	}
-	x.index()
 	if a := x.era(); a.raw != nil {
 		return a
 	}
@@ -189,20 +189,24 @@ func (x *Exchange) do() answer {
 	return x.row.request(x)
 }
 
-// index notes where the params that the table names stand.
-func (x *Exchange) index() {
-	for name, value := range jsonrpc.Members(x.m.Raw, x.m.Params) {
-		n := x.row.params.Find(x.m.Raw[name.Start:name.End])
+// index notes where the params that the table names stand. It returns what clash does.
+func (x *Exchange) index() (known string) {
+	known = x.row.params.Walk(x.m.Raw, x.m.Params, func(n string, value jsonrpc.Span) {
 		if n == "" || x.nField == len(x.fields) {
-			continue
+			x.more = true
+			return
 		}
 		if n == "_meta" {
 			x.meta = value
 		}
 		x.fields[x.nField] = field{n, value}
 		x.nField++
-	}
+	})
 	x.token = jsonrpc.Find(x.m.Raw, x.meta, "progressToken")
+	if known != "" {
+		return known
+	}
+	return metaNames.Clash(x.m.Raw, x.meta)
 }
 
 // param returns the span of a member of params, absent if there is none.

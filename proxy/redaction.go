@@ -211,12 +211,20 @@ func (k *call) beside() []byte {
 // tokensBeside tells fast that there is no token in what beside returns: it copies nothing, and
 // passes over long arguments.
 func (k *call) tokensBeside() bool {
-	m := k.x.m
+	x, m := k.x, k.x.m
+	if !x.more {
+		for _, f := range x.fields[:x.nField] {
+			if !(k.c.kind == rules.Tool && f.name == "arguments") && x.s.tokens.In(m.At(f.span)) {
+				return true
+			}
+		}
+		return false
+	}
 	for name, value := range jsonrpc.Members(m.Raw, m.Params) {
 		if k.c.kind == rules.Tool && jsonrpc.String(m.At(name)) == "arguments" {
 			continue
 		}
-		if k.x.s.tokens.In(m.Raw[name.Start:value.End]) {
+		if x.s.tokens.In(m.Raw[name.Start:value.End]) {
 			return true
 		}
 	}

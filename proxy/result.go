@@ -221,33 +221,33 @@ func (k *call) unreleased(id string) answer {
 // resultClash returns a known name that a name of the result at s, or of what its content is
 // made of, equals only without case; or a name that equals another one so.
 func resultClash(raw []byte, s jsonrpc.Span) string {
-	if c := resultNames.Clash(raw, s); c != "" {
-		return c
-	}
-	for name, value := range jsonrpc.Members(raw, s) {
-		var clash string
-		switch resultNames.Find(raw[name.Start:name.End]) {
+	within := ""
+	clash := resultNames.Walk(raw, s, func(name string, value jsonrpc.Span) {
+		if within != "" {
+			return
+		}
+		switch name {
 		case "_meta":
-			clash = metaNames.Clash(raw, value)
+			within = metaNames.Clash(raw, value)
 		case "content", "contents":
-			clash = blockClash(raw, value)
+			within = blockClash(raw, value)
 		case "messages":
 			for el := range jsonrpc.Elements(raw, value) {
-				if clash = messageNames.Clash(raw, el); clash == "" {
-					clash = blockClash(raw, jsonrpc.Find(raw, el, "content"))
+				if within = messageNames.Clash(raw, el); within == "" {
+					within = blockClash(raw, jsonrpc.Find(raw, el, "content"))
 				}
-				if clash != "" {
-					return clash
+				if within != "" {
+					return
 				}
 			}
 		case "completion":
-			clash = completionNames.Clash(raw, value)
+			within = completionNames.Clash(raw, value)
 		}
-		if clash != "" {
-			return clash
-		}
+	})
+	if clash != "" {
+		return clash
 	}
-	return ""
+	return within
 }
 
 // blockClash does so for a content block, or an array of them.
@@ -257,18 +257,16 @@ func blockClash(raw []byte, s jsonrpc.Span) string {
 			return c
 		}
 	}
-	if c := blockNames.Clash(raw, s); c != "" {
-		return c
-	}
-	for name, value := range jsonrpc.Members(raw, s) {
-		switch blockNames.Find(raw[name.Start:name.End]) {
-		case "resource", "content": // embedded, or of a tool's result
-			if c := blockClash(raw, value); c != "" {
-				return c
-			}
+	within := ""
+	clash := blockNames.Walk(raw, s, func(name string, value jsonrpc.Span) {
+		if within == "" && (name == "resource" || name == "content") { // embedded, or of a tool's result
+			within = blockClash(raw, value)
 		}
+	})
+	if clash != "" {
+		return clash
 	}
-	return ""
+	return within
 }
 
 // resultType returns what a modern server says that its result is. Where it says nothing,

@@ -52,14 +52,22 @@ func (s *Names) Fold(quoted []byte) string {
 }
 
 // Clash returns a name of the object at s that equals a known name or a sibling only
-// under Unicode case folding, or "" if there is none. It walks over the object once: its
-// values may be large.
+// under Unicode case folding, or "" if there is none.
 func (s *Names) Clash(raw []byte, obj Span) string {
+	return s.Walk(raw, obj, func(string, Span) {})
+}
+
+// Walk is Clash, and calls visit on its way for each member with the known name that it has, or
+// "", and its value: values may be large, and so passing over them twice takes its time. It ends
+// at the first clash.
+func (s *Names) Walk(raw []byte, obj Span, visit func(known string, value Span)) (clash string) {
 	var few [16]string
 	seen := few[:0]
 	var many map[string]bool // the names of an object with more than a few
-	for n := range Members(raw, obj) {
-		if s.Find(raw[n.Start:n.End]) != "" {
+	for n, value := range Members(raw, obj) {
+		known := s.Find(raw[n.Start:n.End])
+		visit(known, value)
+		if known != "" {
 			continue // whatever equals it but for case is found by being unknown
 		}
 		name := String(raw[n.Start:n.End])
