@@ -217,7 +217,7 @@ func (w *window) sent(m *Memory, words int) {
 		v.sent = true
 		w.unsent--
 		if v.place >= 0 {
-			m.places[v.place].flags |= wasSent
+			m.places.at(uint32(v.place)).flags |= wasSent
 		}
 	}
 }

@@ -73,7 +73,7 @@ func (m *Memory) lookupText(text []byte, f *finding) {
 	m.raw = text
 	m.folded = fold(m.folded[:0], text)
 	if h, ok := m.joinedWhole(m.folded); ok {
-		e := &m.entries[m.find(h)]
+		e := m.entries.at(m.find(h))
 		f.leaf(e.kinds, m.lost)
 		f.sources = m.union(f.sources, e.sources)
 		return
@@ -115,13 +115,13 @@ func (m *Memory) lookupText(text []byte, f *finding) {
 	more := false
 	switch {
 	case words == 1:
-		e := &m.entries[m.query[0].entry]
+		e := m.entries.at(m.query[0].entry)
 		kinds, sources = e.kinds, e.sources
 		if rest, ok := bytes.CutPrefix(m.folded, []byte("mailto:")); ok && kinds == 0 {
 			kinds, sources = m.recipients(rest)
 		}
 	case words > 1:
-		e := &m.entries[m.find(whole)]
+		e := m.entries.at(m.find(whole))
 		kinds, sources = e.kinds, e.sources
 		if known {
 			k, s, walkedOut := m.walk(m.query[:end])
@@ -140,7 +140,7 @@ func (m *Memory) lookupText(text []byte, f *finding) {
 // leads to somebody who is tainted, and else nothing.
 func (m *Memory) recipients(link []byte) (kinds uint8, sources uint16) {
 	for part := range bytes.FieldsFuncSeq(link, func(r rune) bool { return strings.ContainsRune("?&=,;", r) }) {
-		if e := &m.entries[m.find(m.canonical(part, classify(part)))]; e.kinds == 1<<untrusted {
+		if e := m.entries.at(m.find(m.canonical(part, classify(part)))); e.kinds == 1<<untrusted {
 			kinds, sources = e.kinds, m.union(sources, e.sources)
 		}
 	}

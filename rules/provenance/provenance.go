@@ -84,7 +84,7 @@
 //
 // A distinct value takes 32 bytes and 11 to 22 in the index, a word of a run of two or
 // more 12 bytes more, a distinct text of several words some 24; with room to grow that
-// is 75 to 90 bytes a value in all. At most MaxValues values and four times as many words in runs are
+// is 55 to 70 bytes a value in all. At most MaxValues values and four times as many words in runs are
 // kept, shared out so that none can displace another: an eighth each for what the user
 // and the configuration said and for trusted results, three eighths each for neutral and
 // for untrusted ones. What exceeds a share is dropped and was thus not seen. Once
@@ -106,7 +106,7 @@ const (
 	Untrusted              // it holds text written by strangers
 )
 
-// DefaultMaxValues bounds a memory to about 17 MB.
+// DefaultMaxValues bounds a memory to about 15 MB.
 const DefaultMaxValues = 1 << 17
 
 // maxText is how many bytes of one observation are read; the rest is dropped. Reading
@@ -250,8 +250,8 @@ func (m *Memory) Stats() Stats {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return Stats{
-		Values: len(m.entries) - 1,
-		Words:  len(m.places),
+		Values: m.entries.n - 1,
+		Words:  m.places.n,
 		Bytes:  m.store.bytes() + m.sent.bytes() + m.spelled.bytes() + 24*len(m.texts),
 		Full:   m.dropped,
 	}

@@ -133,7 +133,7 @@ func (r *reader) text(text []byte, keep bool) {
 func (r *reader) words(folded []byte, keep bool) int {
 	m := r.m
 	l := newLexer(folded)
-	first := len(m.places)
+	first := m.places.n
 	each := *r // reads the words
 	each.dry = r.dry || !keep
 	keep = keep && !r.sent
@@ -176,7 +176,7 @@ func (r *reader) words(folded []byte, keep bool) int {
 			place := -1
 			if keep {
 				if keep = r.place(&t, h, e, first, sent, limit); keep {
-					place = len(m.places) - 1
+					place = m.places.n - 1
 				}
 			}
 			if runs && !t.symbol && !t.solo {
@@ -202,11 +202,11 @@ func (r *reader) words(folded []byte, keep bool) int {
 			before = h
 		}
 	}
-	if len(m.places) > first {
-		m.places[len(m.places)-1].flags |= textEnd
+	if m.places.n > first {
+		m.places.at(uint32(m.places.n - 1)).flags |= textEnd
 	}
 	if words < 2 {
-		for len(m.places) > first {
+		for m.places.n > first {
 			m.drop()
 		}
 		if words == 1 && each.dry {
@@ -249,8 +249,8 @@ func (r *reader) place(t *token, h uint64, e uint32, first int, sent bool, limit
 	if sent {
 		p.flags |= wasSent
 	}
-	if last := len(m.places) - 1; last >= first && t.brk {
-		m.places[last].flags |= breakAfter
+	if last := m.places.n - 1; last >= first && t.brk {
+		m.places.at(uint32(last)).flags |= breakAfter
 	}
 	if !m.put(p) {
 		r.lose()

@@ -329,7 +329,7 @@ func (m *Memory) moment(text []byte) (kinds uint8, sources uint16) {
 		return 0, 0
 	}
 	for _, part := range [][]byte{day, clock} {
-		e := &m.entries[m.find(m.canonical(part, classify(part)))]
+		e := m.entries.at(m.find(m.canonical(part, classify(part))))
 		if e.kinds&(1<<said) == 0 {
 			return 0, 0
 		}

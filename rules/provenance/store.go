@@ -5,7 +5,6 @@ import (
 	"math"
 	"slices"
 	"strings"
-	"unsafe"
 )
 
 // A kind is how good the word of a place is, the best first.
@@ -30,9 +29,9 @@ const (
 // stood, and the order of words in texts.
 type store struct {
 	seed    maphash.Seed
-	entries []entry  // without a value at 0
-	index   []uint64 // open addressing: the upper half of an entry's hash, and the entry; 0 is free
-	places  []place
+	entries pages[entry] // without a value at 0
+	index   []uint64     // open addressing: the upper half of an entry's hash, and the entry; 0 is free
+	places  pages[place]
 
 	maxValues  int
 	values     [nowhere]int // entries by the kind that made them
@@ -85,7 +84,7 @@ type sourceSet struct {
 func (s *store) init(maxValues int) {
 	s.seed = maphash.MakeSeed()
 	s.maxValues = min(maxValues, math.MaxInt32/8)
-	s.entries = make([]entry, 1, 64)
+	s.entries.push(entry{})
 	s.index = make([]uint64, 128)
 	s.sourceIDs, s.setIDs, s.transition = map[string]uint16{}, map[string]uint16{}, map[uint32]uint16{}
 	s.sets = make([]sourceSet, 1)
@@ -93,7 +92,7 @@ func (s *store) init(maxValues int) {
 }
 
 func (s *store) bytes() int {
-	return cap(s.entries)*int(unsafe.Sizeof(entry{})) + 8*cap(s.index) + cap(s.places)*int(unsafe.Sizeof(place{}))
+	return s.entries.bytes() + s.places.bytes() + 8*len(s.index)
 }
 
 // share returns how much of a total is for places of kind k.
@@ -118,7 +117,7 @@ func (s *store) slot(hash uint64) (e uint32, at uint64) {
 	tag := hash >> 32
 	for at = tag & mask; ; at = (at + 1) & mask {
 		x := s.index[at]
-		if x == 0 || x>>32 == tag && s.entries[uint32(x)].hash == hash {
+		if x == 0 || x>>32 == tag && s.entries.at(uint32(x)).hash == hash {
 			return uint32(x), at
 		}
 	}
@@ -132,22 +131,13 @@ func (s *store) intern(hash uint64, k kind) uint32 {
 		return e
 	}
 	s.values[k]++
-	e = uint32(len(s.entries))
-	s.entries = append(roomy(s.entries), entry{hash: hash})
+	e = uint32(s.entries.n)
+	s.entries.push(entry{hash: hash})
 	s.index[at] = hash>>32<<32 | uint64(e)
-	if len(s.entries)*4 > len(s.index)*3 {
+	if s.entries.n*4 > len(s.index)*3 {
 		s.grow()
 	}
 	return e
-}
-
-// roomy doubles a small slice that is full, where append would add a quarter, and a
-// session's first results would mostly be copied.
-func roomy[T any](s []T) []T {
-	if len(s) < cap(s) || len(s) >= 1<<14 {
-		return s
-	}
-	return slices.Grow(s, max(64, len(s)))
 }
 
 func (s *store) grow() {
@@ -171,7 +161,7 @@ func (s *store) credit(e uint32, k kind, source uint16) {
 	if e == 0 || k >= nowhere {
 		return
 	}
-	v := &s.entries[e]
+	v := s.entries.at(e)
 	v.kinds |= 1 << k
 	v.sources = s.with(v.sources, source)
 }
@@ -179,7 +169,7 @@ func (s *store) credit(e uint32, k kind, source uint16) {
 // standing returns the best kind of place where a value stood.
 func (s *store) standing(e uint32) kind {
 	k := said
-	for e != 0 && k < nowhere && s.entries[e].kinds&(1<<k) == 0 {
+	for e != 0 && k < nowhere && s.entries.at(e).kinds&(1<<k) == 0 {
 		k++
 	}
 	if e == 0 {
@@ -198,10 +188,10 @@ func (s *store) put(p place) bool {
 		return false
 	}
 	s.words[p.kind]++
-	v, c := &s.entries[p.entry], chain(p.kind)
+	v, c := s.entries.at(p.entry), chain(p.kind)
 	p.before = v.newest[c]
-	s.places = append(roomy(s.places), p)
-	v.newest[c] = uint32(len(s.places))
+	s.places.push(p)
+	v.newest[c] = uint32(s.places.n)
 	if v.count[c] < math.MaxUint16 {
 		v.count[c]++
 	}
@@ -210,15 +200,14 @@ func (s *store) put(p place) bool {
 
 // drop takes the last place back.
 func (s *store) drop() {
-	last := len(s.places) - 1
-	p := s.places[last]
-	v, c := &s.entries[p.entry], chain(p.kind)
+	p := s.places.at(uint32(s.places.n - 1))
+	v, c := s.entries.at(p.entry), chain(p.kind)
 	v.newest[c] = p.before
 	if v.count[c] < math.MaxUint16 {
 		v.count[c]--
 	}
 	s.words[p.kind]--
-	s.places = s.places[:last]
+	s.places.pop()
 }
 
 // A queryWord is a word of a value that is looked up.
@@ -238,37 +227,36 @@ func (s *store) walk(words []queryWord) (kinds uint8, sources uint16, more bool)
 	for c := range 3 {
 		rarest := 0
 		for i, w := range words {
-			if s.entries[w.entry].count[c] < s.entries[words[rarest].entry].count[c] {
+			if s.entries.at(w.entry).count[c] < s.entries.at(words[rarest].entry).count[c] {
 				rarest = i
 			}
 		}
 		steps := 0
-		for p := s.entries[words[rarest].entry].newest[c]; p != 0; p = s.places[p-1].before {
+		for p := s.entries.at(words[rarest].entry).newest[c]; p != 0; p = s.places.at(p - 1).before {
 			if steps++; steps > maxWalk {
 				more = true
 				break
 			}
 			start := int(p) - 1 - rarest
-			if start < 0 || start+len(words) > len(s.places) {
+			if start < 0 || start+len(words) > s.places.n {
 				continue
 			}
-			found := s.places[start : start+len(words)]
-			if k := match(found, words); k < nowhere {
+			if k := s.match(uint32(start), words); k < nowhere {
 				kinds |= 1 << k
-				sources = s.with(sources, found[0].source)
+				sources = s.with(sources, s.places.at(uint32(start)).source)
 			}
 		}
 	}
 	return kinds, sources, more
 }
 
-// match returns the kind of the places if they hold the words.
-func match(places []place, words []queryWord) kind {
+// match returns the kind of the places from start on if they hold the words.
+func (s *store) match(start uint32, words []queryWord) kind {
 	last := len(words) - 1
 	allSent := true
 	worst := said
 	for i := range words {
-		p := &places[i]
+		p := s.places.at(start + uint32(i))
 		if p.entry != words[i].entry {
 			return nowhere
 		}
@@ -278,7 +266,7 @@ func match(places []place, words []queryWord) kind {
 		worst = max(worst, p.kind, kind(p.flags>>capShift))
 		allSent = allSent && (p.flags&wasSent != 0 || i == 0 && p.flags&isSolo != 0)
 	}
-	if allSent && places[0].kind != said {
+	if allSent && s.places.at(start).kind != said {
 		return nowhere
 	}
 	return worst
