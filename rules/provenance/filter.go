@@ -29,33 +29,39 @@ func (f *filter) add(hash uint64) {
 		f.steps[step] = make([]uint64, filterBits[step]/64)
 	}
 	f.count++
-	for i := range uint32(filterProbes) {
-		bit := probe(hash, i) & (filterBits[step] - 1)
+	at, stride := probes(hash)
+	for range filterProbes {
+		bit := at & (filterBits[step] - 1)
 		f.steps[step][bit/64] |= 1 << (bit % 64)
+		at += stride
 	}
 }
 
 // has reports whether a hash was added, or seems so.
-func (f *filter) has(hash uint64) bool {
-	for step, bits := range f.steps {
+func (f *filter) has(hash uint64) bool { return f.count > 0 && f.search(hash) }
+
+// search is has for a filter that holds something.
+func (f *filter) search(hash uint64) bool {
+	for step := range f.steps {
+		bits := f.steps[step]
 		if bits == nil {
 			return false
 		}
-		found := true
-		for i := uint32(0); i < filterProbes && found; i++ {
-			bit := probe(hash, i) & (filterBits[step] - 1)
-			found = bits[bit/64]&(1<<(bit%64)) != 0
-		}
-		if found {
-			return true
+		mask := filterBits[step] - 1
+		at, stride := probes(hash)
+		for i := 0; bits[(at&mask)/64]>>(at%64)&1 != 0; i++ {
+			if i == filterProbes-1 {
+				return true
+			}
+			at += stride
 		}
 	}
 	return false
 }
 
-func probe(hash uint64, i uint32) uint32 {
-	return uint32(hash>>32) + i*(uint32(hash)|1)
-}
+// probes returns the first bit of a hash, of which each step takes as many digits as it has
+// room for, and what to add for each of the others.
+func probes(hash uint64) (at, stride uint32) { return uint32(hash >> 32), uint32(hash) | 1 }
 
 func (f *filter) bytes() int {
 	n := 0

@@ -1,6 +1,7 @@
 package provenance
 
 import (
+	"encoding/binary"
 	"unicode"
 	"unicode/utf8"
 
@@ -15,13 +16,8 @@ const maxFolds = 4
 // without invisible characters, white space as ' ' or '\n', quotes and dashes as in
 // ASCII.
 func fold(dst, text []byte) []byte {
-	if ascii(text) {
-		start := len(dst)
-		dst = append(dst, text...)
-		for i, c := range dst[start:] {
-			dst[start+i] = foldASCII[c]
-		}
-		return dst
+	if folded, ok := appendFolded(dst, text); ok {
+		return folded
 	}
 	start := len(dst)
 	for range maxFolds {
@@ -36,13 +32,42 @@ func fold(dst, text []byte) []byte {
 	return dst
 }
 
-func ascii(text []byte) bool {
-	for _, c := range text {
-		if c >= utf8.RuneSelf {
-			return false
+// Eight bytes with the same value each.
+const (
+	eachOne  = 0x0101010101010101
+	eachHigh = 0x80 * eachOne
+)
+
+// appendFolded is fold for text that is all ASCII, which it reports. It takes eight
+// characters at a time as long as none of them is a control character.
+func appendFolded(dst, text []byte) ([]byte, bool) {
+	start := len(dst)
+	dst = append(dst, text...)
+	b := dst[start:]
+	for ; len(b) >= 8; b = b[8:] {
+		x := binary.LittleEndian.Uint64(b)
+		if x&eachHigh != 0 {
+			return dst[:start], false
 		}
+		// The high bit of a byte of these sums says that it is at least the character.
+		if printable := (x + (0x80-' ')*eachOne) &^ (x + (0x80-0x7f)*eachOne); printable&eachHigh != eachHigh {
+			foldBytes(b[:8])
+			continue
+		}
+		upper := (x + (0x80-'A')*eachOne) &^ (x + (0x80-'Z'-1)*eachOne) & eachHigh
+		binary.LittleEndian.PutUint64(b, x|upper>>2) // 'a' is 'A' with this bit
 	}
-	return true
+	return dst, foldBytes(b)
+}
+
+// foldBytes folds characters in place and reports whether all are ASCII.
+func foldBytes(b []byte) bool {
+	high := byte(0)
+	for i, c := range b {
+		high |= c
+		b[i] = foldASCII[c]
+	}
+	return high < utf8.RuneSelf
 }
 
 // foldASCII is the fold of each ASCII character.

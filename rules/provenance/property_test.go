@@ -63,6 +63,26 @@ func TestOrder(t *testing.T) {
 	}
 }
 
+// TestFoldASCII compares the fold of eight characters at a time with that of each.
+func TestFoldASCII(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(5, 6))
+	for range 20_000 {
+		text := make([]byte, rnd.IntN(40))
+		for i := range text {
+			text[i] = byte(rnd.IntN(128))
+		}
+		if rnd.IntN(8) == 0 && len(text) > 0 {
+			text[rnd.IntN(len(text))] = 0x80
+		}
+		want := bytes.Clone(text)
+		ascii := foldBytes(want)
+		got, ok := appendFolded([]byte("x"), text)
+		if ok != ascii || ok && string(got) != "x"+string(want) {
+			t.Fatalf("%q folds to %q, %v instead of %q, %v", text, got, ok, want, ascii)
+		}
+	}
+}
+
 func FuzzFold(f *testing.F) {
 	for _, s := range append(corpus, "K\u212a\u0345\u0300", "\xff\u00a8\ufdfa", "İıſẞ") {
 		f.Add(s)

@@ -223,7 +223,7 @@ func (m *Memory) result(o Observation, raw []byte) {
 				m.block(r, least, v[block.Start:block.End], s)
 			}
 		default:
-			w := walker{r: least, raw: v, skip: binary}
+			w := walker{r: least, raw: v, skip: valueless}
 			w.value(scope{})
 		}
 	}
@@ -242,13 +242,13 @@ func (m *Memory) block(r, least *reader, raw []byte, s scope) {
 		w.value(scope{})
 		return
 	}
-	w := walker{r: least, raw: raw, skip: binary}
+	w := walker{r: least, raw: raw, skip: valueless}
 	w.value(scope{})
 }
 
-// binary reports whether a member of a content block or resource holds no values: a
+// valueless reports whether a member of a content block or resource holds no values: a
 // kind of block, or encoded data.
-func binary(name []byte) bool {
+func valueless(name []byte) bool {
 	switch string(name) {
 	case "_meta", "type", "data", "blob":
 		return true
