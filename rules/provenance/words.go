@@ -1,9 +1,6 @@
 package provenance
 
-import (
-	"bytes"
-	"unicode/utf8"
-)
+import "unicode/utf8"
 
 // class is what a byte of folded text is to words. Bytes outside ASCII are letters.
 type class uint16
@@ -99,10 +96,10 @@ func (l *lexer) next(t *token) bool {
 
 // chunk finds the next chunk and reports whether there is one.
 func (l *lexer) chunk() bool {
-	i := l.at
+	text, i := l.text, l.at
 	newLine := i == 0
-	for i < len(l.text) && classes[l.text[i]]&space != 0 {
-		newLine = newLine || l.text[i] == '\n'
+	for i < len(text) && classes[text[i]]&space != 0 {
+		newLine = newLine || text[i] == '\n'
 		i++
 	}
 	if l.key >= 0 && i > l.key {
@@ -111,25 +108,25 @@ func (l *lexer) chunk() bool {
 	if newLine {
 		i = l.line(i)
 	}
-	if i >= len(l.text) {
+	if i >= len(text) {
 		return false
 	}
 	l.at, l.solo = i, false
-	if l.text[i] >= utf8.RuneSelf {
-		if r, size := utf8.DecodeRune(l.text[i:]); solo(r) {
+	if text[i] >= utf8.RuneSelf {
+		if r, size := utf8.DecodeRune(text[i:]); solo(r) {
 			l.core, l.coreEnd, l.end, l.has, l.solo = i, i+size, i+size, letter|high, true
 			return true
 		}
 	}
 	j := i
 	var has class
-	for j < len(l.text) {
-		k := classes[l.text[j]]
-		if k&space != 0 {
-			break
-		}
-		if k&high != 0 {
-			r, size := utf8.DecodeRune(l.text[j:])
+	for j < len(text) {
+		k := classes[text[j]]
+		if k&(space|high) != 0 {
+			if k&space != 0 {
+				break
+			}
+			r, size := utf8.DecodeRune(text[j:])
 			if solo(r) {
 				break
 			}
@@ -140,25 +137,33 @@ func (l *lexer) chunk() bool {
 	}
 	l.core, l.coreEnd, l.end, l.has = i, j, j, has
 	if has&(soft|hard) != 0 {
-		for l.core < j && classes[l.text[l.core]]&(soft|hard) != 0 && !l.pointed() {
-			l.core++
-		}
-		for l.coreEnd > l.core && classes[l.text[l.coreEnd-1]]&(soft|hard) != 0 {
-			l.coreEnd--
-		}
-		l.has = classify(l.text[l.core:l.coreEnd])
+		l.trim()
 	}
 	return true
 }
 
-// pointed reports whether the chunk starts with a dot that belongs to the word: .env,
-// .5, ../x.
-func (l *lexer) pointed() bool {
-	if l.core > l.at && l.text[l.core-1] == '.' {
-		return false // an ellipsis
+// trim moves the punctuation at both ends of the current chunk out of its word.
+func (l *lexer) trim() {
+	text, core, end := l.text, l.core, l.coreEnd
+	for core < end && classes[text[core]]&(soft|hard) != 0 && !l.pointed(core) {
+		core++
 	}
-	return l.text[l.core] == '.' && l.core+1 < l.end && classes[l.text[l.core+1]]&(soft|hard) == 0 ||
-		bytes.HasPrefix(l.text[l.core:l.end], []byte("../"))
+	for end > core && classes[text[end-1]]&(soft|hard) != 0 {
+		end--
+	}
+	if core != l.core || end != l.coreEnd {
+		l.core, l.coreEnd, l.has = core, end, classify(text[core:end])
+	}
+}
+
+// pointed reports whether the chunk has a dot at i, behind nothing but punctuation, that
+// belongs to the word: .env, .5, ../x.
+func (l *lexer) pointed(i int) bool {
+	if l.text[i] != '.' || i > l.at && l.text[i-1] == '.' { // an ellipsis
+		return false
+	}
+	rest := l.text[i+1 : l.end]
+	return len(rest) > 0 && (classes[rest[0]]&(soft|hard) == 0 || len(rest) > 1 && rest[0] == '.' && rest[1] == '/')
 }
 
 // line looks at the start of a line, after white space, and returns where its first
