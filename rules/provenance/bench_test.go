@@ -44,6 +44,27 @@ func records(n int, seed uint64) []byte {
 	return []byte(b.String())
 }
 
+// table returns about n bytes of comma-separated rows, all different.
+func table(n int, seed uint64) string {
+	rnd := rand.New(rand.NewPCG(seed, 3))
+	var b strings.Builder
+	for b.Len() < n {
+		fmt.Fprintf(&b, "%d,user%d@example.com,%d.%02d,First%d Last%d,2026-01-%02d,active\n",
+			rnd.IntN(1e6), rnd.IntN(1e6), rnd.IntN(1e4), rnd.IntN(100), rnd.IntN(1000), rnd.IntN(1000), 1+rnd.IntN(28))
+	}
+	return b.String()
+}
+
+// groups returns about n bytes of digits in groups of four, all different.
+func groups(n int, seed uint64) string {
+	rnd := rand.New(rand.NewPCG(seed, 4))
+	var b strings.Builder
+	for b.Len() < n {
+		fmt.Fprintf(&b, "%04d ", rnd.IntN(1e4))
+	}
+	return b.String()
+}
+
 func BenchmarkObserve100KiB(b *testing.B) {
 	var accented strings.Builder
 	for accented.Len() < 100<<10 {
@@ -52,6 +73,7 @@ func BenchmarkObserve100KiB(b *testing.B) {
 	for name, text := range map[string]string{
 		"prose": prose(100<<10, 1), "json": string(records(100<<10, 1)), "accents": accented.String(),
 		"csv": strings.Repeat("4711,a@b.example,12.50,x\n", 4<<10), "numbers": strings.Repeat("0123 4567 8901 ", 7<<10),
+		"table": table(100<<10, 1), "groups": groups(100<<10, 1),
 	} {
 		for _, sent := range []bool{false, true} {
 			for trust, place := range map[Trust]string{Trusted: "trusted", Untrusted: "untrusted"} {

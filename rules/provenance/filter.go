@@ -47,13 +47,16 @@ func (f *filter) search(hash uint64) bool {
 		if bits == nil {
 			return false
 		}
+		// All bits are looked at, as no processor can guess at which to stop.
 		mask := filterBits[step] - 1
 		at, stride := probes(hash)
-		for i := 0; bits[(at&mask)/64]>>(at%64)&1 != 0; i++ {
-			if i == filterProbes-1 {
-				return true
-			}
+		found := uint64(1)
+		for range filterProbes {
+			found &= bits[(at&mask)/64] >> (at % 64)
 			at += stride
+		}
+		if found != 0 {
+			return true
 		}
 	}
 	return false

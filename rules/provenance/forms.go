@@ -135,32 +135,49 @@ func appendNumber(dst, word []byte) ([]byte, bool) {
 		word = trimCurrency(word[1:])
 	}
 	mantissa, exponent := word, 0
-	if i := bytes.IndexByte(word, 'e'); i > 0 {
-		if len(word)-i > 5 {
+	apostrophe, comma, point := -1, -1, -1 // the first of each
+scan:
+	for i, c := range word {
+		switch {
+		case '0' <= c && c <= '9':
+		case c == '.':
+			if point < 0 {
+				point = i
+			}
+		case c == ',':
+			if comma < 0 {
+				comma = i
+			}
+		case c == '\'':
+			if apostrophe < 0 {
+				apostrophe = i
+			}
+		case c == 'e' && len(word)-i <= 5:
+			e, err := strconv.Atoi(string(word[i+1:]))
+			if err != nil {
+				return dst, false
+			}
+			mantissa, exponent = word[:i], e
+			break scan
+		default:
 			return dst, false
 		}
-		e, err := strconv.Atoi(string(word[i+1:]))
-		if err != nil {
-			return dst, false
-		}
-		mantissa, exponent = word[:i], e
 	}
-	var group, decimal byte
+	group, at := byte(0), point // at is where the fraction starts
 	switch {
-	case bytes.IndexByte(mantissa, '\'') >= 0:
-		group, decimal = '\'', '.'
-	case bytes.IndexByte(mantissa, ',') < 0:
-		decimal = '.'
-	case bytes.IndexByte(mantissa, '.') >= 0 && bytes.IndexByte(mantissa, '.') < bytes.IndexByte(mantissa, ','):
-		group, decimal = '.', ','
+	case apostrophe >= 0:
+		group = '\''
+	case comma < 0:
+	case point >= 0 && point < comma:
+		group, at = '.', comma
 	default:
-		group, decimal = ',', '.'
+		group = ','
 	}
-	whole, fraction, pointed := mantissa, mantissa[:0], false
-	if i := bytes.IndexByte(mantissa, decimal); i >= 0 {
-		whole, fraction, pointed = mantissa[:i], mantissa[i+1:], true
+	whole, fraction := mantissa, mantissa[:0]
+	if at >= 0 {
+		whole, fraction = mantissa[:at], mantissa[at+1:]
 	}
-	if pointed && len(fraction) == 0 || len(whole)+len(fraction) == 0 {
+	if at >= 0 && len(fraction) == 0 || len(whole)+len(fraction) == 0 {
 		return dst, false
 	}
 	var digits [maxDigits]byte
@@ -191,7 +208,9 @@ func appendNumber(dst, word []byte) ([]byte, bool) {
 	for len(d) > 0 && d[len(d)-1] == '0' {
 		d, exponent = d[:len(d)-1], exponent+1
 	}
-	d = bytes.TrimLeft(d, "0")
+	for len(d) > 0 && d[0] == '0' {
+		d = d[1:]
+	}
 	if len(d) == 0 {
 		return append(dst, '0'), true
 	}

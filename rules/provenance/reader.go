@@ -466,7 +466,8 @@ func isNumber(word []byte) bool {
 }
 
 func isURL(word []byte) bool {
-	return bytes.HasPrefix(word, []byte("http://")) || bytes.HasPrefix(word, []byte("https://"))
+	return len(word) >= len("http://") && word[0] == 'h' && string(word[:4]) == "http" &&
+		(string(word[4:7]) == "://" || len(word) >= len("https://") && string(word[4:8]) == "s://")
 }
 
 // decoded reads what a word says without percent-encoding.

@@ -42,8 +42,7 @@ type store struct {
 	sets       []sourceSet
 	setIDs     map[string]uint16
 	transition map[uint32]uint16 // set and source to the set with that source
-	lastStep   uint32            // in transition, and
-	lastSet    uint16            // what it leads to
+	last       [8]transition     // that were made last
 }
 
 // An entry is a value.
@@ -75,6 +74,12 @@ const (
 	capShift = 4 // the bits above hold a kind: the run counts as no better; 0 is no bound
 )
 
+// A transition says which set a step leads to.
+type transition struct {
+	step uint32 // a set and the source that is added
+	set  uint16
+}
+
 // A sourceSet is a set of source ids, sorted by name.
 type sourceSet struct {
 	ids   []uint16
@@ -85,10 +90,12 @@ func (s *store) init(maxValues int) {
 	s.seed = maphash.MakeSeed()
 	s.maxValues = min(maxValues, math.MaxInt32/8)
 	s.entries.push(entry{})
-	s.index = make([]uint64, 128)
+	s.index = make([]uint64, 1<<10)
 	s.sourceIDs, s.setIDs, s.transition = map[string]uint16{}, map[string]uint16{}, map[uint32]uint16{}
 	s.sets = make([]sourceSet, 1)
-	s.lastStep = math.MaxUint32 // no step
+	for i := range s.last {
+		s.last[i].step = math.MaxUint32 // no step
+	}
 }
 
 func (s *store) bytes() int {
@@ -140,9 +147,14 @@ func (s *store) intern(hash uint64, k kind) uint32 {
 	return e
 }
 
+// grow makes room in the index, a small one four times as much, or a session's first results
+// would mostly be moved around.
 func (s *store) grow() {
-	old := s.index
-	s.index = make([]uint64, 2*len(old))
+	old, times := s.index, 2
+	if len(old) < 1<<14 {
+		times = 4
+	}
+	s.index = make([]uint64, times*len(old))
 	mask := uint64(len(s.index) - 1)
 	for _, x := range old {
 		if x == 0 {
@@ -296,8 +308,9 @@ func (s *store) names(set uint16) []string { return s.sets[set].names }
 // alone, so the order in which they came does not matter.
 func (s *store) with(set, source uint16) uint16 {
 	step := uint32(set)<<16 | uint32(source)
-	if step == s.lastStep {
-		return s.lastSet
+	last := &s.last[(set^source)%uint16(len(s.last))]
+	if last.step == step {
+		return last.set
 	}
 	next, ok := s.transition[step]
 	if !ok {
@@ -306,7 +319,7 @@ func (s *store) with(set, source uint16) uint16 {
 			s.transition[step] = next
 		}
 	}
-	s.lastStep, s.lastSet = step, next
+	*last = transition{step, next}
 	return next
 }
 
