@@ -5,6 +5,7 @@ import (
 	"html"
 	"strconv"
 	"unicode/utf8"
+	"unsafe"
 )
 
 // A tool may give back what it was sent in another spelling, as a part of a longer word, or
@@ -16,6 +17,7 @@ import (
 const (
 	maxSkeleton = 128     // letters and digits that are looked at
 	minPiece    = 3       // letters and digits of the shortest skeleton
+	startBits   = 12      // of the table by how skeletons start
 	gramSize    = 6       // of the pieces by which a skeleton is found in a longer one
 	maxRun      = 4       // words that follow each other
 	maxRunText  = 512     // bytes of a text up to which runs of its words are noted
@@ -26,6 +28,7 @@ const (
 type sentFilter struct {
 	base   uint64                  // of the hashes, which are polynomials
 	power  [maxSkeleton + 1]uint64 // of base
+	starts *[1 << startBits]uint64 // by the first letters of pieces, the lengths of these as bits
 	pieces filter
 	grams  filter // of words that lead somewhere
 
@@ -41,46 +44,103 @@ func (f *sentFilter) init(seed uint64) {
 	}
 }
 
-func (f *sentFilter) bytes() int { return f.pieces.bytes() + f.grams.bytes() }
+func (f *sentFilter) bytes() int {
+	n := f.pieces.bytes() + f.grams.bytes()
+	if f.starts != nil {
+		n += int(unsafe.Sizeof(*f.starts))
+	}
+	return n
+}
 
-// A skeleton is the letters and digits of a word, as the hashes of its beginnings.
+// A piece is a skeleton that is noted or looked up as one.
+type piece struct {
+	hash uint64 // a polynomial
+	head head
+	n    int // letters and digits
+}
+
+// A head is the first minPiece letters and digits of a skeleton.
+type head uint32
+
+// then returns the head of two skeletons, the first of which has h and n letters and digits.
+func (h head) then(n int, next head) head {
+	if n >= minPiece {
+		return h
+	}
+	return h | next>>(8*n)
+}
+
+// with returns the head with a letter or digit in a place.
+func (h head) with(place int, c byte) head { return h | head(c)<<(8*(minPiece-1-place)) }
+
+// lengths returns the lengths, less minPiece, of the pieces with a head as bits, of which
+// the last stands for all from there on. Most skeletons are known not to have been sent by
+// this alone.
+func (f *sentFilter) lengths(h head) *uint64 {
+	return &f.starts[uint32(h)*0x9e3779b1>>(32-startBits)]
+}
+
+const lastLength = 63
+
+func (f *sentFilter) add(p piece) {
+	if f.starts == nil {
+		f.starts = new([1 << startBits]uint64)
+	}
+	*f.lengths(p.head) |= 1 << min(p.n-minPiece, lastLength)
+	f.pieces.add(p.finished())
+}
+
+// has reports whether a piece was sent. Some must have been.
+func (f *sentFilter) has(p piece) bool {
+	return *f.lengths(p.head)>>min(p.n-minPiece, lastLength)&1 != 0 && f.pieces.has(p.finished())
+}
+
+// finished spreads the bits of the polynomial.
+func (p piece) finished() uint64 { return mix(p.hash, uint64(p.n)) }
+
+// A skeleton is the letters and digits of a word, with the hashes of its beginnings.
 type skeleton struct {
 	begin [maxSkeleton + 1]uint64
+	text  [maxSkeleton]byte
 	n     int
 }
 
 // read reads a word up to the length of a skeleton and returns what is left.
 func (s *skeleton) read(f *sentFilter, word []byte) (rest []byte) {
-	s.n = 0
-	h := uint64(0)
+	h, n := uint64(0), 0
 	for i, c := range word {
 		if classes[c]&(letter|digit) == 0 || c == '0' && h == 0 { // 007 is 7 in some tools
 			continue
 		}
-		if s.n == maxSkeleton {
-			return word[i:]
+		if n == maxSkeleton {
+			rest = word[i:]
+			break
 		}
 		h = h*f.base + uint64(c) + 1
-		s.n++
-		s.begin[s.n] = h
+		s.text[n] = c
+		n++
+		s.begin[n] = h
 	}
-	return nil
+	s.n = n
+	return rest
 }
 
-// part returns the hash of the part from i to j.
-func (s *skeleton) part(f *sentFilter, i, j int) uint64 {
-	return finish(s.begin[j]-s.begin[i]*f.power[j-i], j-i)
+// part returns the part from i to j.
+func (s *skeleton) part(f *sentFilter, i, j int) piece {
+	return piece{s.begin[j] - s.begin[i]*f.power[j-i], s.head(i), j - i}
 }
 
-// finish spreads the bits of a polynomial.
-func finish(h uint64, n int) uint64 { return mix(h, uint64(n)) }
+// head returns the head of what starts at i.
+func (s *skeleton) head(i int) head {
+	return head(s.text[i])<<16 | head(s.text[i+1])<<8 | head(s.text[i+2])
+}
 
 // note notes a word that was sent.
 func (f *sentFilter) note(word []byte, has class) {
 	s := &f.scratch
 	rest := s.read(f, word)
 	if rest == nil && s.n >= minPiece {
-		f.pieces.add(s.part(f, 0, s.n))
+		f.add(s.part(f, 0, s.n))
 	}
 	if !strong(word, has) {
 		return
@@ -91,7 +151,7 @@ func (f *sentFilter) note(word []byte, has class) {
 	}
 	for {
 		for i := 0; i+gramSize <= s.n; i++ {
-			f.grams.add(s.part(f, i, i+gramSize))
+			f.grams.add(s.part(f, i, i+gramSize).finished())
 		}
 		if rest == nil {
 			return
@@ -112,7 +172,7 @@ func (f *sentFilter) echo(word []byte) bool {
 	if s.n < minPiece {
 		return false
 	}
-	if f.pieces.has(s.part(f, 0, s.n)) {
+	if f.has(s.part(f, 0, s.n)) {
 		return true
 	}
 	has := classify(word)
@@ -128,9 +188,13 @@ func (f *sentFilter) cut(s *skeleton) bool {
 		if !reached[i] {
 			continue
 		}
+		lengths := *f.lengths(s.head(i))
+		if lengths == 0 {
+			continue
+		}
 		for j := i + minPiece; j <= s.n; j++ {
-			if !reached[j] {
-				reached[j] = f.pieces.has(s.part(f, i, j))
+			if lengths>>min(j-i-minPiece, lastLength)&1 != 0 && !reached[j] {
+				reached[j] = f.pieces.has(s.part(f, i, j).finished())
 			}
 		}
 		if f.cuts -= s.n - i; f.cuts < 0 {
@@ -146,7 +210,7 @@ func (f *sentFilter) cut(s *skeleton) bool {
 // within reports whether a skeleton seems to lie in a longer one that was sent.
 func (f *sentFilter) within(s *skeleton) bool {
 	for i := 0; i+gramSize <= s.n; i++ {
-		if !f.grams.has(s.part(f, i, i+gramSize)) {
+		if !f.grams.has(s.part(f, i, i+gramSize).finished()) {
 			return false
 		}
 	}
@@ -161,9 +225,8 @@ func leads(word []byte, has class) bool {
 
 // A recentWord is one of the last words of a text that is read.
 type recentWord struct {
-	hash  uint64 // of its skeleton
-	n     int    // letters and digits in it
-	place int    // index, or -1
+	piece     // its skeleton
+	place int // index, or -1
 	sent  bool
 }
 
@@ -177,32 +240,35 @@ type window struct {
 // push adds a word to the window.
 func (w *window) push(f *sentFilter, word []byte, place int, sent bool) {
 	copy(w.words[1:], w.words[:maxRun-1])
-	h, n := uint64(0), 0
+	var p piece
 	for _, c := range word {
 		if classes[c]&(letter|digit) != 0 {
-			h = h*f.base + uint64(c) + 1
-			n++
+			p.hash = p.hash*f.base + uint64(c) + 1
+			if p.n < minPiece {
+				p.head = p.head.with(p.n, c)
+			}
+			p.n++
 		}
 	}
-	w.words[0] = recentWord{h, n, place, sent}
+	w.words[0] = recentWord{p, place, sent}
 	w.n = min(w.n+1, maxRun)
 	if !sent {
 		w.unsent++
 	}
 }
 
-// runs calls each with the hashes of the runs of several words that end with the last one,
-// and their lengths in words.
-func (w *window) runs(f *sentFilter, each func(hash uint64, words int)) {
-	h, n := uint64(0), 0
+// runs calls each with the runs of several words that end with the last one, and their
+// lengths in words.
+func (w *window) runs(f *sentFilter, each func(run piece, words int)) {
+	var run piece
 	for i := range w.n {
 		v := &w.words[i]
-		if n+v.n > maxSkeleton {
+		if run.n+v.n > maxSkeleton {
 			return
 		}
-		h, n = v.hash*f.power[n]+h, n+v.n
-		if i > 0 && n >= minPiece {
-			each(finish(h, n), i+1)
+		run = piece{v.hash*f.power[run.n] + run.hash, v.head.then(v.n, run.head), run.n + v.n}
+		if i > 0 && run.n >= minPiece {
+			each(run, i+1)
 		}
 	}
 }

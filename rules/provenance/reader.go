@@ -169,10 +169,13 @@ func (r *reader) words(folded []byte, keep bool) int {
 			m.sent.add(pair)
 			if runs && !t.symbol && !t.solo {
 				recent.push(&m.spelled, t.text, -1, true)
-				recent.runs(&m.spelled, func(h uint64, _ int) { m.spelled.pieces.add(h) })
+				recent.runs(&m.spelled, func(run piece, _ int) { m.spelled.add(run) })
 			}
 		} else {
-			sent := t.symbol || m.sent.has(pair) || runs && e == 0 && !t.solo && !each.dry // an echo in another spelling
+			sent := t.symbol
+			if known := e != 0 && r.kind != said && pair == h; !known { // else it was not, or had got no entry
+				sent = sent || m.sent.has(pair) || runs && e == 0 && !t.solo && !each.dry // an echo in another spelling
+			}
 			place := -1
 			if keep {
 				if keep = r.place(&t, h, e, first, sent, limit); keep {
@@ -181,8 +184,8 @@ func (r *reader) words(folded []byte, keep bool) int {
 			}
 			if runs && !t.symbol && !t.solo {
 				recent.push(&m.spelled, t.text, place, sent)
-				recent.runs(&m.spelled, func(h uint64, words int) {
-					if recent.unsent > 0 && m.spelled.pieces.has(h) {
+				recent.runs(&m.spelled, func(run piece, words int) {
+					if recent.unsent > 0 && m.spelled.has(run) {
 						recent.sent(m, words)
 					}
 				})
