@@ -86,7 +86,7 @@ func BenchmarkObserve100KiB(b *testing.B) {
 					b.ReportAllocs()
 					for b.Loop() {
 						m := New(Options{})
-						m.sent, m.spelled = before.sent, before.spelled // observing only reads them
+						m.seed, m.sent, m.spelled = before.seed, before.sent, before.spelled // observing only reads them
 						m.Text(Observation{Source: "s.t", Trust: trust}, text)
 					}
 				})

@@ -3,6 +3,7 @@ package provenance
 import (
 	"bytes"
 	"html"
+	"math/bits"
 	"strconv"
 	"unicode/utf8"
 	"unsafe"
@@ -192,9 +193,16 @@ func (f *sentFilter) cut(s *skeleton) bool {
 		if lengths == 0 {
 			continue
 		}
-		for j := i + minPiece; j <= s.n; j++ {
-			if lengths>>min(j-i-minPiece, lastLength)&1 != 0 && !reached[j] {
-				reached[j] = f.pieces.has(s.part(f, i, j).finished())
+		for most := s.n - i - minPiece; lengths != 0; lengths &= lengths - 1 {
+			length := bits.TrailingZeros64(lengths)
+			last := length
+			if length == lastLength {
+				last = most
+			}
+			for ; length <= min(last, most); length++ {
+				if j := i + minPiece + length; !reached[j] {
+					reached[j] = f.pieces.has(s.part(f, i, j).finished())
+				}
 			}
 		}
 		if f.cuts -= s.n - i; f.cuts < 0 {

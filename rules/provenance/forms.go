@@ -129,6 +129,9 @@ func appendNumber(dst, word []byte) ([]byte, bool) {
 		return dst, false
 	}
 	word = trimCurrency(word)
+	if len(word) > 1 && word[0] == '0' && classes[word[1]]&digit != 0 {
+		return dst, false
+	}
 	negative := false
 	if len(word) > 0 && (word[0] == '-' || word[0] == '+') {
 		negative = word[0] == '-'
@@ -288,8 +291,8 @@ func startsIBAN(text []byte) bool {
 
 // joinIBAN calls found with each account number that is written in groups of four at
 // the start of text, without its spaces, and with the length of its text.
-func joinIBAN(text []byte, found func(joined []byte, length int)) {
-	var joined [maxIBAN]byte
+func (m *Memory) joinIBAN(text []byte, found func(joined []byte, length int)) {
+	joined := &m.joined
 	n := copy(joined[:], text[:4])
 	for i := 4; i+1 < len(text) && (text[i] == ' ' || text[i] == '-') && n < maxIBAN; {
 		group, digits := 0, 0
@@ -339,8 +342,8 @@ func groupsDigits(text []byte) bool {
 
 // joinDigits calls found with each card or phone number at the start of text that is
 // written in groups, as its digits alone, and with the length of its text.
-func joinDigits(text []byte, found func(joined []byte, length int)) {
-	var joined [maxJoined]byte
+func (m *Memory) joinDigits(text []byte, found func(joined []byte, length int)) {
+	joined := &m.joined
 	lead := text[0] == '+' || text[0] == '(' || text[0] == '0'
 	n, groups, inGroup := 0, 0, 0
 	fours, spaced, dotted := true, false, false
@@ -407,9 +410,9 @@ func (m *Memory) joinedWhole(text []byte) (h uint64, ok bool) {
 	switch {
 	case len(text) == 0 || len(text) > 2*maxIBAN:
 	case startsIBAN(text):
-		joinIBAN(text, found)
+		m.joinIBAN(text, found)
 	case classes[text[0]]&digit != 0 || text[0] == '+' || text[0] == '(':
-		joinDigits(text, found)
+		m.joinDigits(text, found)
 	}
 	return h, ok
 }

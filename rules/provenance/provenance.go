@@ -175,6 +175,7 @@ type Memory struct {
 	raw, folded []byte
 	query       []queryWord
 	number      [maxNumber]byte
+	joined      [maxIBAN]byte // or the fewer digits of a card or phone number
 }
 
 // New returns an empty Memory.
@@ -265,6 +266,7 @@ func (m *Memory) begin() { m.budget, m.spelled.cuts = maxText, maxCuts }
 func (m *Memory) done() {
 	m.raw, m.folded = wiped(m.raw), wiped(m.folded)
 	clear(m.number[:])
+	clear(m.joined[:])
 	m.mu.Unlock()
 }
 

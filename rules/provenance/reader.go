@@ -572,12 +572,12 @@ func (r *reader) joined(text []byte, at int) int {
 	}
 	switch {
 	case classes[rest[0]]&letter != 0:
-		joinIBAN(rest, found)
+		r.m.joinIBAN(rest, found)
 	default:
 		if at > 0 && text[at-1] == '(' {
 			rest, at = text[at-1:], at-1
 		}
-		joinDigits(rest, found)
+		r.m.joinDigits(rest, found)
 	}
 	return end
 }
