@@ -26,3 +26,22 @@ func TestPages(t *testing.T) {
 		t.Errorf("%d elements in %d pages", p.n, len(p.all))
 	}
 }
+
+func TestHashSet(t *testing.T) {
+	var s hashSet
+	if s.has(0) || s.has(1) {
+		t.Error("an empty set has something")
+	}
+	for h := range uint64(3000) {
+		s.add(h << 40)
+		s.add(h << 40)
+	}
+	for h := range uint64(6000) {
+		if got := s.has(h << 40); got != (h < 3000) {
+			t.Errorf("has %d: %v", h, got)
+		}
+	}
+	if s.n != 3000 {
+		t.Errorf("%d hashes", s.n)
+	}
+}

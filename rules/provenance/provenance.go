@@ -164,12 +164,12 @@ type Memory struct {
 	mu sync.Mutex
 	store
 	sent    filter
-	spelled sentFilter          // what was sent, however it is spelled
-	texts   map[uint64]struct{} // those of several words that were read, with source and kind
-	recent  [256]uint64         // those that were read last, by their last bits
-	lost    bool                // something untrusted was dropped
-	longest int                 // words of the longest text that is known only as a whole
-	budget  int                 // bytes that the current observation may still read
+	spelled sentFilter  // what was sent, however it is spelled
+	texts   hashSet     // those of several words that were read, with source and kind
+	recent  [256]uint64 // those that were read last, by their last bits
+	lost    bool        // something untrusted was dropped
+	longest int         // words of the longest text that is known only as a whole
+	budget  int         // bytes that the current observation may still read
 
 	// What follows is scratch space, wiped after use.
 	raw, folded []byte
@@ -183,7 +183,7 @@ func New(o Options) *Memory {
 	if o.MaxValues <= 0 {
 		o.MaxValues = DefaultMaxValues
 	}
-	m := &Memory{texts: map[uint64]struct{}{}}
+	m := &Memory{}
 	m.store.init(o.MaxValues)
 	m.spelled.init(m.hash(nil))
 	return m
@@ -253,7 +253,7 @@ func (m *Memory) Stats() Stats {
 	return Stats{
 		Values: m.entries.n - 1,
 		Words:  m.places.n,
-		Bytes:  m.store.bytes() + m.sent.bytes() + m.spelled.bytes() + 24*len(m.texts),
+		Bytes:  m.store.bytes() + m.sent.bytes() + m.spelled.bytes() + m.texts.bytes(),
 		Full:   m.dropped,
 	}
 }

@@ -113,7 +113,7 @@ func (r *reader) text(text []byte, keep bool) {
 	}
 	// What was read before says nothing new: a text counts most the first time.
 	recent := &m.recent[id%uint64(len(m.recent))]
-	if _, known := m.texts[id]; known || *recent == id {
+	if *recent == id || m.texts.has(id) {
 		return
 	}
 	*recent = id
@@ -124,8 +124,8 @@ func (r *reader) text(text []byte, keep bool) {
 	m.folded = fold(m.folded, text)
 	words := r.words(m.folded[start:], keep)
 	m.folded = m.folded[:start]
-	if words > 1 && len(m.texts) < share(m.maxValues, neutral) {
-		m.texts[id] = struct{}{}
+	if words > 1 && m.texts.n < share(m.maxValues, neutral) {
+		m.texts.add(id)
 	}
 }
 
