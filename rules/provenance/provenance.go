@@ -164,12 +164,13 @@ type Memory struct {
 	mu sync.Mutex
 	store
 	sent    filter
-	spelled sentFilter  // what was sent, however it is spelled
-	texts   hashSet     // those of several words that were read, with source and kind
-	recent  [256]uint64 // those that were read last, by their last bits
-	lost    bool        // something untrusted was dropped
-	longest int         // words of the longest text that is known only as a whole
-	budget  int         // bytes that the current observation may still read
+	spelled sentFilter         // what was sent, however it is spelled
+	texts   hashSet            // those of several words that were read, with source and kind
+	recent  [256]uint64        // those that were read last, by their last bits
+	recalls [recallSize]recall // words that were read last, by the last bits of their hashes
+	lost    bool               // something untrusted was dropped
+	longest int                // words of the longest text that is known only as a whole
+	budget  int                // bytes that the current observation may still read
 
 	// What follows is scratch space, wiped after use.
 	raw, folded []byte
@@ -221,6 +222,7 @@ func (m *Memory) Result(o Observation, result []byte) {
 func (m *Memory) Sent(args []byte) {
 	m.mu.Lock()
 	defer m.done()
+	clear(m.recalls[:])
 	m.budget = math.MaxInt // all of it, or what lies behind would be open to an echo
 	m.document(&reader{m: m, sent: true}, args, scope{})
 }

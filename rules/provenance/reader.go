@@ -75,7 +75,7 @@ func (r *reader) entire(text []byte) {
 	m.folded = fold(m.folded, bytes.TrimSpace(text))
 	value := m.folded[start:]
 	if h, ok := m.joinedWhole(value); ok {
-		r.value(h, value, digit, said)
+		r.note(h, value, digit, said)
 	}
 	if isURL(value) && !bytes.ContainsAny(value, " \n") {
 		r.host(value)
@@ -213,7 +213,7 @@ func (r *reader) words(folded []byte, keep bool) int {
 			m.drop()
 		}
 		if words == 1 && each.dry {
-			r.value(last, nil, 0, bound)
+			r.note(last, nil, 0, bound)
 		}
 		return words
 	}
@@ -266,16 +266,24 @@ func (r *reader) place(t *token, h uint64, e uint32, first int, sent bool, limit
 // what holds the word: that of the best place in which anything in it that was sent
 // stood before.
 func (r *reader) word(t *token) (h uint64, e uint32, bound kind) {
-	m := r.m
-	if t.has&(delim|slash|colon|at|percent|mark) != 0 {
+	f := &r.m.spelled
+	cuts := f.cuts
+	parts := t.has&(delim|slash|colon|at|percent|mark) != 0
+	if parts {
+		if x := r.m.recall(t.text, t.has); x.read(r) && f.spend(x.all) {
+			return x.hash, x.entry, said
+		}
 		bound = r.parts(t.text, t.has)
 	}
 	if r.says() && t.has&(slash|sigil|digit|high|delim) != 0 {
 		r.spoken(t.text, t.has)
 	}
-	h = m.canonical(t.text, t.has)
-	e, limit := r.note(h, t.text, t.has, bound)
-	return h, e, max(bound, limit)
+	x := r.m.recall(t.text, t.has)
+	e, limit := r.value(x, t.text, t.has, bound)
+	if parts && bound == said && !r.says() {
+		x.readParts(r, cuts-f.cuts)
+	}
+	return x.hash, e, max(bound, limit)
 }
 
 // canonical returns the hash of the form in which a folded word is compared.
@@ -283,14 +291,34 @@ func (m *Memory) canonical(word []byte, has class) uint64 {
 	return m.hash(canon(m.number[:0], word, has))
 }
 
-// value notes one value, which counts for no more than bound, and returns the bound
-// that it sets itself.
-func (r *reader) value(h uint64, word []byte, has class, bound kind) kind {
-	_, limit := r.note(h, word, has, bound)
-	return limit
+// value notes one word or a part of one, which counts for no more than bound, and returns
+// its entry, if one was looked up, and the bound that it sets itself.
+func (r *reader) value(x *recall, word []byte, has class, bound kind) (e uint32, limit kind) {
+	check := unsent
+	if r.vouches() {
+		check = unlike
+	}
+	f := &r.m.spelled
+	if r.sent || r.kind == said {
+		return r.note(x.hash, word, has, bound)
+	}
+	if x.fresh < check || check == unlike && !f.spend(x.cuts) {
+		cuts := f.cuts
+		if r.returned(x.hash, word) {
+			return 0, r.standing(x.hash, word, has)
+		}
+		x.fresh, x.cuts = check, uint16(cuts-f.cuts)
+	}
+	if bound <= r.kind && x.credited(r) {
+		return x.entry, said
+	}
+	if e = r.credit(x.hash, bound); e != 0 && bound <= r.kind {
+		x.credit(r, e)
+	}
+	return e, said
 }
 
-// note is value that also returns the entry, if one was looked up.
+// note notes a value by its hash, and returns what value does.
 func (r *reader) note(h uint64, word []byte, has class, bound kind) (e uint32, limit kind) {
 	m := r.m
 	switch {
@@ -301,12 +329,25 @@ func (r *reader) note(h uint64, word []byte, has class, bound kind) (e uint32, l
 		}
 	case r.kind == said:
 		e = r.credit(h, said)
-	case !m.sent.has(h) && !(r.vouches() && m.spelled.echo(word)):
+	case !r.returned(h, word):
 		e = r.credit(h, bound)
-	case strong(word, has):
-		return 0, m.standing(m.find(h))
+	default:
+		limit = r.standing(h, word, has)
 	}
-	return e, said
+	return e, limit
+}
+
+// returned reports whether a value is one that was sent, or an echo where that matters.
+func (r *reader) returned(h uint64, word []byte) bool {
+	return r.m.sent.has(h) || r.vouches() && r.m.spelled.echo(word)
+}
+
+// standing returns the bound that a value sets that was sent.
+func (r *reader) standing(h uint64, word []byte, has class) kind {
+	if !strong(word, has) {
+		return said
+	}
+	return r.m.standing(r.m.find(h))
 }
 
 // credit notes that a value stood where r reads, for no more than bound.
@@ -334,7 +375,7 @@ func (r *reader) part(word []byte) kind {
 		return said
 	}
 	has := classify(word)
-	bound := r.value(r.m.canonical(word, has), word, has, said)
+	_, bound := r.value(r.m.recall(word, has), word, has, said)
 	if has&(slash|colon) != 0 {
 		r.host(word)
 	}
@@ -347,7 +388,7 @@ func (r *reader) part(word []byte) kind {
 // host notes the host of a URL.
 func (r *reader) host(word []byte) {
 	if host := hostOf(word); host != nil {
-		r.value(r.m.canonical(host, classify(host)), host, 0, said)
+		r.value(r.m.recall(host, classify(host)), host, 0, said)
 	}
 }
 
@@ -366,10 +407,11 @@ func (r *reader) address(word []byte, has class) (bound kind) {
 			continue
 		}
 		if has&slash != 0 {
-			bound = max(bound, r.value(r.m.canonical(piece, classify(piece)), piece, at, said))
+			_, limit := r.value(r.m.recall(piece, classify(piece)), piece, at, said)
+			bound = max(bound, limit)
 		}
 		if domain := piece[i+1:]; len(domain) > 0 {
-			r.value(r.m.canonical(domain, classify(domain)), domain, 0, said)
+			r.value(r.m.recall(domain, classify(domain)), domain, 0, said)
 		}
 	}
 	return bound
@@ -567,7 +609,7 @@ func (r *reader) joined(text []byte, at int) int {
 		return end
 	}
 	found := func(joined []byte, length int) {
-		r.value(r.m.canonical(joined, classify(joined)), joined, digit, said)
+		r.value(r.m.recall(joined, classify(joined)), joined, digit, said)
 		end = at + length
 	}
 	switch {

@@ -169,7 +169,7 @@ func (r *reader) phrase(text []byte, at int) {
 	for _, day := range dates(words[0], words[1], words[2]) {
 		r.part([]byte(day))
 		if h, ok := r.m.joinedWhole([]byte(day)); ok { // as it is looked up
-			r.value(h, nil, digit, said)
+			r.note(h, nil, digit, said)
 		}
 	}
 }

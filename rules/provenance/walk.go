@@ -115,7 +115,7 @@ func (w *walker) value(s scope) {
 	case 0:
 	default:
 		start := w.at
-		for w.at < len(w.raw) && bytes.IndexByte([]byte(" \t\r\n,]}"), w.raw[w.at]) < 0 {
+		for w.at < len(w.raw) && !endsLiteral[w.raw[w.at]] {
 			w.at++
 		}
 		if literal := w.raw[start:w.at]; string(literal) != "null" {
@@ -123,6 +123,9 @@ func (w *walker) value(s scope) {
 		}
 	}
 }
+
+// endsLiteral says what stands behind true, false, null or a number.
+var endsLiteral = [256]bool{' ': true, '\t': true, '\r': true, '\n': true, ',': true, ']': true, '}': true}
 
 // discard skips a value.
 func (w *walker) discard() {
