@@ -65,9 +65,9 @@ func strip(word []byte) []byte {
 // when the scheme is gone.
 func canonURL(word []byte, colon int) []byte {
 	rest := word[colon+3:]
-	end := bytes.IndexAny(rest, "/?#")
-	if end < 0 {
-		end = len(rest)
+	end := 0
+	for end < len(rest) && rest[end] != '/' && rest[end] != '?' && rest[end] != '#' {
+		end++
 	}
 	authority := rest[:end]
 	if len(authority) == 0 || bytes.ContainsAny(authority, `@\`) {
@@ -250,8 +250,12 @@ func hostOf(word []byte) []byte {
 	if i := bytes.Index(word, []byte("//")); i == 0 || i > 0 && word[i-1] == ':' {
 		rest, scheme = word[i+2:], true
 	}
-	if i := bytes.IndexAny(rest, `/?#\`); i >= 0 {
-		rest = rest[:i]
+	end := 0
+	for end < len(rest) && rest[end] != '/' && rest[end] != '?' && rest[end] != '#' && rest[end] != '\\' {
+		end++
+	}
+	if end < len(rest) {
+		rest = rest[:end]
 	} else if !scheme {
 		if bytes.IndexByte(rest, ':') < 0 {
 			return nil // a bare host is the whole word

@@ -15,12 +15,14 @@ type pages[T any] struct {
 
 func (p *pages[T]) at(i uint32) *T { return &p.all[i/pageSize][i%pageSize] }
 
-func (p *pages[T]) push(v T) {
-	if p.n == len(p.all)*pageSize {
+// push adds an element and returns it: the zero value, or what was dropped there.
+func (p *pages[T]) push() *T {
+	i := p.n
+	if i == len(p.all)*pageSize {
 		p.all = append(p.all, new([pageSize]T))
 	}
-	p.all[p.n/pageSize][p.n%pageSize] = v
 	p.n++
+	return p.at(uint32(i))
 }
 
 // pop drops the last element. Its page stays for the next.

@@ -5,13 +5,13 @@ import "testing"
 func TestPages(t *testing.T) {
 	var p pages[int]
 	for i := range 3 * pageSize {
-		p.push(i)
+		*p.push() = i
 	}
 	for range pageSize + 1 {
 		p.pop()
 	}
 	for i := p.n; i < 3*pageSize; i++ {
-		p.push(-i)
+		*p.push() = -i
 	}
 	for i := range uint32(p.n) {
 		want := int(i)

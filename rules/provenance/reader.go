@@ -38,6 +38,9 @@ func (r *reader) vouched() bool { return !r.sent && !r.dry && r.kind <= trusted 
 // vouches reports whether what is read makes a value better than a stranger's word does.
 func (r *reader) vouches() bool { return r.kind == trusted || r.kind == neutral }
 
+// wary reports whether what is read may be an echo that must not count.
+func (r *reader) wary() bool { return r.vouches() && r.m.spelled.pieces.count > 0 }
+
 // says reports whether what is read is the user's word.
 func (r *reader) says() bool { return r.kind == said && !r.sent && !r.dry }
 
@@ -144,7 +147,7 @@ func (r *reader) words(folded []byte, keep bool) int {
 	words, joinedTo := 0, 0
 	bound := said
 	var recent window
-	runs := r.sent && len(folded) <= maxRunText || r.vouches() && m.spelled.pieces.count > 0
+	runs := r.sent && len(folded) <= maxRunText || r.wary()
 	for l.next(&t) {
 		if t.symbol && words == 0 {
 			continue
@@ -239,23 +242,23 @@ func (r *reader) place(t *token, h uint64, e uint32, first int, sent bool, limit
 	if e == 0 {
 		e = m.intern(h, r.kind)
 	}
-	p := place{entry: e, source: r.source, kind: r.kind}
-	if p.entry == 0 {
+	if e == 0 {
 		r.lose()
 	}
+	var flags placeFlags
 	if r.kind != said {
-		p.flags |= placeFlags(limit) << capShift
+		flags |= placeFlags(limit) << capShift
 	}
 	if t.solo {
-		p.flags |= isSolo
+		flags |= isSolo
 	}
 	if sent {
-		p.flags |= wasSent
+		flags |= wasSent
 	}
 	if last := m.places.n - 1; last >= first && t.brk {
 		m.places.at(uint32(last)).flags |= breakAfter
 	}
-	if !m.put(p) {
+	if !m.put(e, r.source, r.kind, flags) {
 		r.lose()
 		return false
 	}
@@ -277,6 +280,11 @@ func (r *reader) word(t *token) (h uint64, e uint32, bound kind) {
 	}
 	if r.says() && t.has&(slash|sigil|digit|high|delim) != 0 {
 		r.spoken(t.text, t.has)
+	}
+	if t.has&^(letter|high) == 0 && !r.wary() { // to recall it would take as long as to read it
+		h = r.m.hash(t.text)
+		e, bound = r.note(h, t.text, t.has, said)
+		return h, e, bound
 	}
 	x := r.m.recall(t.text, t.has)
 	e, limit := r.value(x, t.text, t.has, bound)

@@ -89,7 +89,7 @@ type sourceSet struct {
 func (s *store) init(maxValues int) {
 	s.seed = maphash.MakeSeed()
 	s.maxValues = min(maxValues, math.MaxInt32/8)
-	s.entries.push(entry{})
+	s.entries.push()
 	s.index = make([]uint64, 1<<10)
 	s.sourceIDs, s.setIDs, s.transition = map[string]uint16{}, map[string]uint16{}, map[uint32]uint16{}
 	s.sets = make([]sourceSet, 1)
@@ -139,7 +139,7 @@ func (s *store) intern(hash uint64, k kind) uint32 {
 	}
 	s.values[k]++
 	e = uint32(s.entries.n)
-	s.entries.push(entry{hash: hash})
+	s.entries.push().hash = hash
 	s.index[at] = hash>>32<<32 | uint64(e)
 	if s.entries.n*4 > len(s.index)*3 {
 		s.grow()
@@ -195,14 +195,14 @@ func (s *store) standing(e uint32) kind {
 func chain(k kind) int { return int(min(k, neutral)) }
 
 // put adds a place and reports whether there was room.
-func (s *store) put(p place) bool {
-	if s.words[p.kind] >= share(4*s.maxValues, p.kind) {
+func (s *store) put(e uint32, source uint16, k kind, flags placeFlags) bool {
+	if s.words[k] >= share(4*s.maxValues, k) {
 		return false
 	}
-	s.words[p.kind]++
-	v, c := s.entries.at(p.entry), chain(p.kind)
-	p.before = v.newest[c]
-	s.places.push(p)
+	s.words[k]++
+	v, c := s.entries.at(e), chain(k)
+	p := s.places.push()
+	p.entry, p.before, p.source, p.kind, p.flags = e, v.newest[c], source, k, flags
 	v.newest[c] = uint32(s.places.n)
 	if v.count[c] < math.MaxUint16 {
 		v.count[c]++
