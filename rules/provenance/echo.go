@@ -91,43 +91,52 @@ func (f *sentFilter) add(p piece) {
 	f.pieces.add(p.finished())
 }
 
-// has reports whether a piece was sent. Some must have been.
-func (f *sentFilter) has(p piece) bool {
-	return *f.lengths(p.head)>>min(p.n-minPiece, lastLength)&1 != 0 && f.pieces.has(p.finished())
+// may reports whether a piece with this head and length may have been sent. Some must have
+// been.
+func (f *sentFilter) may(h head, n int) bool {
+	return *f.lengths(h)>>min(n-minPiece, lastLength)&1 != 0
 }
 
 // finished spreads the bits of the polynomial.
 func (p piece) finished() uint64 { return mix(p.hash, uint64(p.n)) }
 
-// A skeleton is the letters and digits of a word, with the hashes of its beginnings.
+// A skeleton is the letters and digits of a word, with the hashes of its beginnings where
+// these are needed.
 type skeleton struct {
-	begin [maxSkeleton + 1]uint64
-	text  [maxSkeleton]byte
-	n     int
+	text   [maxSkeleton]byte
+	n      int
+	has    class // of the word
+	begin  [maxSkeleton + 1]uint64
+	hashed bool
 }
 
 // read reads a word up to the length of a skeleton and returns what is left.
-func (s *skeleton) read(f *sentFilter, word []byte) (rest []byte) {
-	h, n := uint64(0), 0
+func (s *skeleton) read(word []byte) (rest []byte) {
+	s.n, s.has, s.hashed = 0, 0, false
 	for i, c := range word {
-		if classes[c]&(letter|digit) == 0 || c == '0' && h == 0 { // 007 is 7 in some tools
+		k := classes[c]
+		s.has |= k
+		if k&(letter|digit) == 0 || c == '0' && s.n == 0 { // 007 is 7 in some tools
 			continue
 		}
-		if n == maxSkeleton {
-			rest = word[i:]
-			break
+		if s.n == maxSkeleton {
+			s.has |= classify(word[i:])
+			return word[i:]
 		}
-		h = h*f.base + uint64(c) + 1
-		s.text[n] = c
-		n++
-		s.begin[n] = h
+		s.text[s.n] = c
+		s.n++
 	}
-	s.n = n
-	return rest
+	return nil
 }
 
 // part returns the part from i to j.
 func (s *skeleton) part(f *sentFilter, i, j int) piece {
+	if !s.hashed {
+		s.hashed = true
+		for i, c := range s.text[:s.n] {
+			s.begin[i+1] = s.begin[i]*f.base + uint64(c) + 1
+		}
+	}
 	return piece{s.begin[j] - s.begin[i]*f.power[j-i], s.head(i), j - i}
 }
 
@@ -139,7 +148,7 @@ func (s *skeleton) head(i int) head {
 // note notes a word that was sent.
 func (f *sentFilter) note(word []byte, has class) {
 	s := &f.scratch
-	rest := s.read(f, word)
+	rest := s.read(word)
 	if rest == nil && s.n >= minPiece {
 		f.add(s.part(f, 0, s.n))
 	}
@@ -148,7 +157,7 @@ func (f *sentFilter) note(word []byte, has class) {
 	}
 	if plus, at := bytes.IndexByte(word, '+'), bytes.LastIndexByte(word, '@'); 0 < plus && plus < at { // bob+news@ is bob@
 		f.note(append(bytes.Clone(word[:plus]), word[at:]...), has)
-		rest = s.read(f, word)
+		rest = s.read(word)
 	}
 	for {
 		for i := 0; i+gramSize <= s.n; i++ {
@@ -158,7 +167,7 @@ func (f *sentFilter) note(word []byte, has class) {
 			return
 		}
 		word = word[max(len(word)-len(rest)-2*gramSize, 1):] // so that no piece is lost between
-		rest = s.read(f, word)
+		rest = s.read(word)
 	}
 }
 
@@ -169,15 +178,14 @@ func (f *sentFilter) echo(word []byte) bool {
 		return false
 	}
 	s := &f.scratch
-	s.read(f, word)
+	s.read(word)
 	if s.n < minPiece {
 		return false
 	}
-	if f.has(s.part(f, 0, s.n)) {
+	if f.may(s.head(0), s.n) && f.pieces.has(s.part(f, 0, s.n).finished()) {
 		return true
 	}
-	has := classify(word)
-	return strong(word, has) && (f.cut(s) || f.within(s) && leads(word, has))
+	return strong(word, s.has) && (f.cut(s) || f.within(s) && leads(word, s.has))
 }
 
 // cut reports whether a skeleton consists of such that were sent, or the work that one
@@ -233,58 +241,82 @@ func leads(word []byte, has class) bool {
 
 // A recentWord is one of the last words of a text that is read.
 type recentWord struct {
-	piece     // its skeleton
-	place int // index, or -1
-	sent  bool
+	text   []byte
+	head   head // of its skeleton
+	n      int  // letters and digits in it
+	hash   uint64
+	hashed bool
+	place  int // index, or -1
+	sent   bool
 }
 
 // A window is the last words of a text.
 type window struct {
-	words  [maxRun]recentWord
+	words  [maxRun]recentWord // the newest at n-1, modulo maxRun
 	n      int
 	unsent int // words so far that were not sent
 }
 
+// last returns the word before so many others.
+func (w *window) last(others int) *recentWord { return &w.words[(w.n-1-others)%maxRun] }
+
 // push adds a word to the window.
-func (w *window) push(f *sentFilter, word []byte, place int, sent bool) {
-	copy(w.words[1:], w.words[:maxRun-1])
-	var p piece
+func (w *window) push(word []byte, place int, sent bool) {
+	w.n++
+	v := w.last(0)
+	*v = recentWord{text: word, place: place, sent: sent}
 	for _, c := range word {
 		if classes[c]&(letter|digit) != 0 {
-			p.hash = p.hash*f.base + uint64(c) + 1
-			if p.n < minPiece {
-				p.head = p.head.with(p.n, c)
+			if v.n < minPiece {
+				v.head = v.head.with(v.n, c)
 			}
-			p.n++
+			v.n++
 		}
 	}
-	w.words[0] = recentWord{p, place, sent}
-	w.n = min(w.n+1, maxRun)
 	if !sent {
 		w.unsent++
 	}
 }
 
-// runs calls each with the runs of several words that end with the last one, and their
-// lengths in words.
-func (w *window) runs(f *sentFilter, each func(run piece, words int)) {
-	var run piece
-	for i := range w.n {
-		v := &w.words[i]
-		if run.n+v.n > maxSkeleton {
+// runs calls each with the head and length of the runs of several words that end with the
+// last one, and their lengths in words.
+func (w *window) runs(each func(h head, n, words int)) {
+	n, h := 0, head(0)
+	for i := range min(w.n, maxRun) {
+		v := w.last(i)
+		if n+v.n > maxSkeleton {
 			return
 		}
-		run = piece{v.hash*f.power[run.n] + run.hash, v.head.then(v.n, run.head), run.n + v.n}
-		if i > 0 && run.n >= minPiece {
-			each(run, i+1)
+		n, h = n+v.n, v.head.then(v.n, h)
+		if i > 0 && n >= minPiece {
+			each(h, n, i+1)
 		}
 	}
+}
+
+// run returns the last words as one piece.
+func (w *window) run(f *sentFilter, h head, words int) piece {
+	run := piece{head: h}
+	for i := range words {
+		v := w.last(i)
+		if !v.hashed {
+			v.hashed = true
+			for _, c := range v.text {
+				if classes[c]&(letter|digit) != 0 {
+					v.hash = v.hash*f.base + uint64(c) + 1
+				}
+			}
+		}
+		run.hash += v.hash * f.power[run.n]
+		run.n += v.n
+	}
+	return run
 }
 
 // sent marks the last words as sent.
 func (w *window) sent(m *Memory, words int) {
 	for i := range words {
-		v := &w.words[i]
+		v := w.last(i)
 		if v.sent {
 			continue
 		}

@@ -171,8 +171,8 @@ func (r *reader) words(folded []byte, keep bool) int {
 		if r.sent {
 			m.sent.add(pair)
 			if runs && !t.symbol && !t.solo {
-				recent.push(&m.spelled, t.text, -1, true)
-				recent.runs(&m.spelled, func(run piece, _ int) { m.spelled.add(run) })
+				recent.push(t.text, -1, true)
+				recent.runs(func(h head, _, words int) { m.spelled.add(recent.run(&m.spelled, h, words)) })
 			}
 		} else {
 			sent := t.symbol
@@ -186,9 +186,9 @@ func (r *reader) words(folded []byte, keep bool) int {
 				}
 			}
 			if runs && !t.symbol && !t.solo {
-				recent.push(&m.spelled, t.text, place, sent)
-				recent.runs(&m.spelled, func(run piece, words int) {
-					if recent.unsent > 0 && m.spelled.has(run) {
+				recent.push(t.text, place, sent)
+				recent.runs(func(h head, n, words int) {
+					if recent.unsent > 0 && m.spelled.may(h, n) && m.spelled.pieces.has(recent.run(&m.spelled, h, words).finished()) {
 						recent.sent(m, words)
 					}
 				})
