@@ -47,15 +47,16 @@ func (f *filter) search(hash uint64) bool {
 		if bits == nil {
 			return false
 		}
-		// All bits are looked at, as no processor can guess at which to stop.
+		// Bits are looked at in pairs, as no processor can guess at which single one to stop.
 		mask := filterBits[step] - 1
 		at, stride := probes(hash)
-		found := uint64(1)
-		for range filterProbes {
-			found &= bits[(at&mask)/64] >> (at % 64)
-			at += stride
+		found := true
+		for i := 0; i < filterProbes && found; i += 2 {
+			a, b := at&mask, (at+stride)&mask
+			found = bits[a/64]>>(a%64)&(bits[b/64]>>(b%64))&1 != 0
+			at += 2 * stride
 		}
-		if found != 0 {
+		if found {
 			return true
 		}
 	}

@@ -64,13 +64,13 @@ func valid(text []byte) bool {
 
 // json reads the leaves of valid JSON. Nested counts the strings around it.
 func (r *reader) json(raw []byte, s scope, nested int) {
-	w := walker{r: r, raw: raw, nested: nested}
+	w := walker{r: *r, raw: raw, nested: nested}
 	w.value(s)
 }
 
 // A walker goes over valid JSON once.
 type walker struct {
-	r      *reader
+	r      reader
 	raw    []byte
 	at     int
 	nested int
@@ -119,7 +119,7 @@ func (w *walker) value(s scope) {
 			w.at++
 		}
 		if literal := w.raw[start:w.at]; string(literal) != "null" {
-			s.reader(w.r).leaf(literal)
+			s.reader(&w.r).leaf(literal)
 		}
 	}
 }
@@ -178,7 +178,7 @@ func (w *walker) unquoted() []byte {
 // name reads the name of a member, which is never trusted: it is the server's word for
 // a value, if not a value of its own.
 func (w *walker) name(name []byte, s scope) {
-	r := *s.reader(w.r)
+	r := *s.reader(&w.r)
 	if r.kind == trusted {
 		r.kind = neutral
 	}
@@ -188,7 +188,7 @@ func (w *walker) name(name []byte, s scope) {
 
 // leaf reads a string, and JSON that it may hold.
 func (w *walker) leaf(text []byte, s scope) {
-	r := s.reader(w.r)
+	r := s.reader(&w.r)
 	inner := bytes.TrimSpace(text)
 	if len(inner) < 2 || w.nested >= maxNested || !structured(inner) {
 		r.leaf(text)
@@ -226,7 +226,7 @@ func (m *Memory) result(o Observation, raw []byte) {
 				m.block(r, least, v[block.Start:block.End], s)
 			}
 		default:
-			w := walker{r: least, raw: v, skip: valueless}
+			w := walker{r: *least, raw: v, skip: valueless}
 			w.value(scope{})
 		}
 	}
@@ -239,13 +239,13 @@ func (m *Memory) block(r, least *reader, raw []byte, s scope) {
 		if text, ok := jsonrpc.GetString(raw, "text"); ok {
 			m.document(r, []byte(text), s)
 		}
-		w := walker{r: least, raw: raw, skip: func(name []byte) bool {
+		w := walker{r: *least, raw: raw, skip: func(name []byte) bool {
 			return string(name) == "text" || string(name) == "type" || string(name) == "_meta"
 		}}
 		w.value(scope{})
 		return
 	}
-	w := walker{r: least, raw: raw, skip: valueless}
+	w := walker{r: *least, raw: raw, skip: valueless}
 	w.value(scope{})
 }
 

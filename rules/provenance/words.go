@@ -1,6 +1,9 @@
 package provenance
 
-import "unicode/utf8"
+import (
+	"bytes"
+	"unicode/utf8"
+)
 
 // class is what a byte of folded text is to words. Bytes outside ASCII are letters.
 type class uint16
@@ -67,10 +70,13 @@ type lexer struct {
 	has                class
 	solo               bool
 	brk                bool
+	colons             bool
 	key                int // the colon after the name with which the line starts, or -1
 }
 
-func newLexer(text []byte) lexer { return lexer{text: text, key: -1} }
+func newLexer(text []byte) lexer {
+	return lexer{text: text, colons: bytes.IndexByte(text, ':') >= 0, key: -1}
+}
 
 // next reads the next token and reports whether there was one.
 func (l *lexer) next(t *token) bool {
@@ -175,7 +181,7 @@ func (l *lexer) line(i int) int {
 		}
 	}
 	const longest = 48
-	for j := i; j < len(l.text) && j < i+longest; j++ {
+	for j := i; l.colons && j < len(l.text) && j < i+longest; j++ {
 		c := l.text[j]
 		if c == ':' && j > i && (j+1 == len(l.text) || classes[l.text[j+1]]&space != 0) {
 			l.key, l.brk = j, true
