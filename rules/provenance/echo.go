@@ -29,7 +29,7 @@ const (
 type sentFilter struct {
 	base   uint64                  // of the hashes, which are polynomials
 	power  [maxSkeleton + 1]uint64 // of base
-	starts *[1 << startBits]uint64 // by the first letters of pieces, the lengths of these as bits
+	starts *[1 << startBits]uint32 // by the first letters of pieces, the lengths of these as bits
 	pieces filter
 	grams  filter // of words that lead somewhere
 
@@ -77,15 +77,15 @@ func (h head) with(place int, c byte) head { return h | head(c)<<(8*(minPiece-1-
 // lengths returns the lengths, less minPiece, of the pieces with a head as bits, of which
 // the last stands for all from there on. Most skeletons are known not to have been sent by
 // this alone.
-func (f *sentFilter) lengths(h head) *uint64 {
+func (f *sentFilter) lengths(h head) *uint32 {
 	return &f.starts[uint32(h)*0x9e3779b1>>(32-startBits)]
 }
 
-const lastLength = 63
+const lastLength = 31
 
 func (f *sentFilter) add(p piece) {
 	if f.starts == nil {
-		f.starts = new([1 << startBits]uint64)
+		f.starts = new([1 << startBits]uint32)
 	}
 	*f.lengths(p.head) |= 1 << min(p.n-minPiece, lastLength)
 	f.pieces.add(p.finished())
@@ -202,7 +202,7 @@ func (f *sentFilter) cut(s *skeleton) bool {
 			continue
 		}
 		for most := s.n - i - minPiece; lengths != 0; lengths &= lengths - 1 {
-			length := bits.TrailingZeros64(lengths)
+			length := bits.TrailingZeros32(lengths)
 			last := length
 			if length == lastLength {
 				last = most

@@ -6,7 +6,7 @@ import "math"
 // for those that were read last, until something is sent: reading it again in the same place
 // says nothing new.
 
-const recallSize = 1 << 10
+const recallSize = 1 << 9
 
 // A recall is what reading a word came to.
 type recall struct {
