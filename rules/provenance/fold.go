@@ -23,8 +23,9 @@ func fold(dst, text []byte) []byte {
 	for range maxFolds {
 		// Invisible characters go first: one between a letter and its accent
 		// would keep these from being composed.
-		dst = foldRunes(dst[:start], text)
-		if norm.NFKC.IsNormal(dst[start:]) {
+		var inert bool
+		dst, inert = foldRunes(dst[:start], text)
+		if inert || norm.NFKC.IsNormal(dst[start:]) {
 			break
 		}
 		text = norm.NFKC.Bytes(dst[start:])
@@ -86,22 +87,56 @@ var foldASCII = func() (t [256]byte) {
 	return t
 }()
 
-func foldRunes(dst, text []byte) []byte {
+// foldRunes folds each character, and reports whether what they make is surely NFKC.
+func foldRunes(dst, text []byte) (folded []byte, inert bool) {
+	inert = true
 	for i := 0; i < len(text); {
-		if c := text[i]; c < utf8.RuneSelf {
+		c := text[i]
+		if c < utf8.RuneSelf {
 			dst = append(dst, foldASCII[c])
 			i++
 			continue
 		}
 		r, size := utf8.DecodeRune(text[i:])
 		i += size
+		if r < rune(len(lowFolds)) {
+			f := lowFolds[r]
+			inert = inert && f.inert
+			dst = append(dst, f.text[:f.n]...)
+			continue
+		}
 		if invisible(r) {
 			continue
 		}
-		dst = utf8.AppendRune(dst, foldRune(r))
+		r = foldRune(r)
+		inert = inert && r < utf8.RuneSelf
+		dst = utf8.AppendRune(dst, r)
 	}
-	return dst
+	return dst, inert
 }
+
+// A lowFold is the fold of a character.
+type lowFold struct {
+	text  [2]byte
+	n     uint8 // bytes of it, 0 for what is invisible
+	inert bool  // NFKC leaves it as it is, whatever stands around it
+}
+
+// lowFolds are the folds of the alphabets with two bytes a letter, such as Latin, Greek,
+// Cyrillic, Hebrew and Arabic.
+var lowFolds = func() (t [0x800]lowFold) {
+	for r := rune(utf8.RuneSelf); r < rune(len(t)); r++ {
+		f := &t[r]
+		if f.inert = true; invisible(r) {
+			continue
+		}
+		text := string(foldRune(r))
+		f.n = uint8(copy(f.text[:], text))
+		// Text that consists of such characters has no two that compose or change places.
+		f.inert = norm.NFKC.IsNormalString(text) && norm.NFKC.PropertiesString(text).BoundaryBefore()
+	}
+	return t
+}()
 
 // invisible reports whether r is ignored by what renders text, as in Unicode's
 // Default_Ignorable_Code_Point, or directs it.

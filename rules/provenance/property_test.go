@@ -6,6 +6,9 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
 )
 
 var corpus = []string{
@@ -79,6 +82,46 @@ func TestFoldASCII(t *testing.T) {
 		got, ok := appendFolded([]byte("x"), text)
 		if ok != ascii || ok && string(got) != "x"+string(want) {
 			t.Fatalf("%q folds to %q, %v instead of %q, %v", text, got, ok, want, ascii)
+		}
+	}
+}
+
+// TestFoldRunes compares the fold of characters with two bytes with that of any.
+func TestFoldRunes(t *testing.T) {
+	slow := func(text []byte) []byte {
+		var dst []byte
+		for range maxFolds {
+			dst = dst[:0]
+			for _, r := range string(text) {
+				if r < utf8.RuneSelf {
+					dst = append(dst, foldASCII[r])
+				} else if !invisible(r) {
+					dst = utf8.AppendRune(dst, foldRune(r))
+				}
+			}
+			if norm.NFKC.IsNormal(dst) {
+				break
+			}
+			text = norm.NFKC.Bytes(dst)
+		}
+		return dst
+	}
+	for r := range lowFolds {
+		for _, around := range []string{"", "e", "\u0301", "\u05b0", "\u1161"} {
+			text := []byte(around + string(rune(r)) + around)
+			if got, want := fold(nil, text), slow(text); !bytes.Equal(got, want) {
+				t.Errorf("%q folds to %q instead of %q", text, got, want)
+			}
+		}
+	}
+	rnd := rand.New(rand.NewPCG(7, 8))
+	for range 50_000 {
+		var text []byte
+		for range rnd.IntN(12) {
+			text = utf8.AppendRune(text, rune(rnd.IntN([]int{0x80, 0x180, 0x370, 0x800, 0x3000, 0x20000}[rnd.IntN(6)])))
+		}
+		if got, want := fold(nil, text), slow(text); !bytes.Equal(got, want) {
+			t.Fatalf("%q folds to %q instead of %q", text, got, want)
 		}
 	}
 }
