@@ -189,6 +189,9 @@ func foldRune(r rune) rune {
 	return least
 }
 
+// maySolo is the least byte with which a solo can start: that of the characters with three.
+const maySolo = 0xe0
+
 // solo reports whether r is of a script that is written without spaces, so that each
 // character is taken for a word.
 func solo(r rune) bool {

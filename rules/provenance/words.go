@@ -118,7 +118,7 @@ func (l *lexer) chunk() bool {
 		return false
 	}
 	l.at, l.solo = i, false
-	if text[i] >= utf8.RuneSelf {
+	if text[i] >= maySolo {
 		if r, size := utf8.DecodeRune(text[i:]); solo(r) {
 			l.core, l.coreEnd, l.end, l.has, l.solo = i, i+size, i+size, letter|high, true
 			return true
@@ -132,11 +132,11 @@ func (l *lexer) chunk() bool {
 			if k&space != 0 {
 				break
 			}
-			r, size := utf8.DecodeRune(text[j:])
-			if solo(r) {
-				break
+			if text[j] >= maySolo {
+				if r, _ := utf8.DecodeRune(text[j:]); solo(r) {
+					break
+				}
 			}
-			j += size - 1
 		}
 		has |= k
 		j++
