@@ -78,7 +78,7 @@ func (h head) with(place int, c byte) head { return h | head(c)<<(8*(minPiece-1-
 // the last stands for all from there on. Most skeletons are known not to have been sent by
 // this alone.
 func (f *sentFilter) lengths(h head) *uint32 {
-	return &f.starts[uint32(h)*0x9e3779b1>>(32-startBits)]
+	return &f.starts[uint64(h)*f.base>>(64-startBits)]
 }
 
 const lastLength = 31

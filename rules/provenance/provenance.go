@@ -81,10 +81,11 @@
 // than 1 in 10^13 for a lookup in a full memory of the default size. Nobody outside
 // the process can find such a pair, as the seed never leaves it. What was sent is kept
 // in three Bloom filters of at most 328 KiB each; where one errs, a result gives no source.
+// A table says how long words were whose first three letters have the same 12 bits of a hash.
 //
-// A distinct value takes 32 bytes and 11 to 22 in the index, a word of a run of two or
-// more 12 bytes more, a distinct text of several words some 24; with room to grow that
-// is 55 to 70 bytes a value in all. At most MaxValues values and four times as many words in runs are
+// A distinct value takes 32 bytes and 11 to 22 in the index, in a small one up to 43, a
+// word of a run of two or more 12 bytes more, a distinct text of several words 11 to 22:
+// 55 to 70 bytes a value in all. At most MaxValues values and four times as many words in runs are
 // kept, shared out so that none can displace another: an eighth each for what the user
 // and the configuration said and for trusted results, three eighths each for neutral and
 // for untrusted ones. What exceeds a share is dropped and was thus not seen. Once
@@ -269,6 +270,7 @@ func (m *Memory) done() {
 	m.raw, m.folded = wiped(m.raw), wiped(m.folded)
 	clear(m.number[:])
 	clear(m.joined[:])
+	clear(m.spelled.scratch.text[:])
 	m.mu.Unlock()
 }
 
