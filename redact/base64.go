@@ -3,6 +3,7 @@ package redact
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/binary"
 	"unicode/utf8"
 )
 
@@ -20,25 +21,28 @@ var base64Char = func() (table [256]bool) {
 
 // nextRun returns the next run of at least so many characters of base64 in text from i on.
 func nextRun(text []byte, i, least int) (start, end int, ok bool) {
-	for i+least <= len(text) {
-		// Such a run covers the last of every so many characters.
-		last := i + least - 1
-		if !base64Char[text[last]] {
-			i = last + 1
+	// Such a run covers one of the windows of eight bytes that are so far apart. Most of them hold
+	// a space or a quotation mark, which are less than all characters of base64.
+	const low, high = 0x7F * ones, 0x80 * ones
+	apart := least - 7
+	for at := i; at+8 <= len(text); at += apart {
+		word := binary.LittleEndian.Uint64(text[at:])
+		if (word&low+(0x80-'+')*ones)&^word&high != high {
 			continue
 		}
-		start = last
+		start, end = at, at
 		for start > i && base64Char[text[start-1]] {
 			start--
 		}
-		if start > i {
-			i = start
-			continue
-		}
-		for end = last + 1; end < len(text) && base64Char[text[end]]; {
+		for end < len(text) && base64Char[text[end]] {
 			end++
 		}
-		return start, end, true
+		if end-start >= least {
+			return start, end, true
+		}
+		// What begins behind its end.
+		i = end + 1
+		at = max(at, i-apart)
 	}
 	return 0, 0, false
 }

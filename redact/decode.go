@@ -62,7 +62,7 @@ func firstOf(high uint64) int { return bits.TrailingZeros64(high) / 8 }
 // positions of that byte, or the ends.
 func copyUntil(dst, src []byte, o, i int, c byte) (int, int) {
 	// Where c is not near, it is likely to be far: then all before it is copied at once.
-	const near = 64
+	const near = 16
 	want := ones * uint64(c)
 	for end := min(len(src), i+near); i+8 <= len(src); i, o = i+8, o+8 {
 		if i >= end {

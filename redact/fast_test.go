@@ -54,3 +54,38 @@ func TestTable(t *testing.T) {
 		}
 	}
 }
+
+// FuzzRuns holds that runs of base64 are found as they are defined: as long as they can be.
+func FuzzRuns(f *testing.F) {
+	for _, seed := range []string{"", "word of 16 letters: abcdefghijklmnop", "a+b-c/d_e,f.g:h 0123456789_-+/ABCDEFGHIJKLMNOPQRSTUVWXYZ`{@[", "\x80\xab\xdf____________________\x7f"} {
+		f.Add([]byte(seed))
+	}
+	for c := range 256 {
+		f.Add([]byte("0123456789" + string([]byte{byte(c)}) + "0123456789abcdefghij"))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		for _, least := range []int{shortRun, minRun} {
+			var want, got [][2]int
+			for i := 0; i < len(text); i++ {
+				start := i
+				for i < len(text) && base64Char[text[i]] {
+					i++
+				}
+				if i-start >= least {
+					want = append(want, [2]int{start, i})
+				}
+			}
+			for i := 0; ; {
+				start, end, ok := nextRun(text, i, least)
+				if !ok {
+					break
+				}
+				got = append(got, [2]int{start, end})
+				i = end
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("%q has runs at %v, not %v", text, want, got)
+			}
+		}
+	})
+}
