@@ -227,6 +227,9 @@ func decodesToText(enc *base64.Encoding, run []byte) bool {
 	}
 	good := 0
 	for i := 0; i < n; {
+		if 10*(i-good) > 2*n {
+			return false
+		}
 		switch c := buf[i]; {
 		case ' ' <= c && c <= '~', c == '\n', c == '\r', c == '\t':
 			good++

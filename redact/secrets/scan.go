@@ -190,9 +190,15 @@ func (s *scan) sort() {
 		}
 		return 0
 	}
-	slices.SortStableFunc(mine, func(a, b Find) int {
-		return cmp.Or(cmp.Compare(a.Start, b.Start), cmp.Compare(a.End, b.End), cmp.Compare(generic(a), generic(b)))
-	})
+	order := func(a, b Find) int {
+		if a.Start != b.Start {
+			return cmp.Compare(a.Start, b.Start)
+		}
+		return cmp.Or(cmp.Compare(a.End, b.End), cmp.Compare(generic(a), generic(b)))
+	}
+	if !slices.IsSortedFunc(mine, order) {
+		slices.SortStableFunc(mine, order)
+	}
 	mine = slices.CompactFunc(mine, func(a, b Find) bool { return a.Start == b.Start && a.End == b.End })
 	s.finds = s.finds[:s.first+len(mine)]
 }

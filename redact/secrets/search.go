@@ -14,7 +14,11 @@ func (p *pattern) search(m *machine, text []byte) bool {
 		return p.match(m, text, 0)
 	}
 	for i, b := range text {
-		if !p.first.has(b) || p.pairs != nil && i+1 < len(text) && !p.pairs[b].has(text[i+1]) {
+		if p.pairs != nil && i+1 < len(text) {
+			if !p.pairs[b].has(text[i+1]) {
+				continue
+			}
+		} else if !p.first.has(b) {
 			continue
 		}
 		if p.match(m, text, i) {
