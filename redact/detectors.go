@@ -14,8 +14,7 @@ import (
 // found is what a detector found at text[start:end].
 type found struct {
 	start, end int
-	detector   Detector
-	typ        string
+	*decision
 }
 
 // detectors are those that look for what is not known before.
@@ -61,9 +60,10 @@ func (d *detectors) open(types []string, passwords bool) error {
 	return nil
 }
 
-// append appends what the wanted detectors find in text, sorted as inOrder says, to a list that
+// append appends what the wanted detectors find in s's text, sorted as inOrder says, to a list that
 // is empty.
-func (d *detectors) append(list []found, own []custom, text []byte, w wants, until time.Time) ([]found, error) {
+func (d *detectors) append(list []found, text []byte, s *scan) ([]found, error) {
+	w, until := s.wants, s.until
 	var err error
 	kept := d.finds.Get().(*detectorFinds)
 	defer d.finds.Put(kept)
@@ -73,7 +73,7 @@ func (d *detectors) append(list []found, own []custom, text []byte, w wants, unt
 			return list, timeError(err, secrets.ErrTime)
 		}
 		for _, f := range kept.secrets {
-			list = append(list, found{f.Start, f.End, DetectSecret, f.Rule})
+			list = append(list, found{f.Start, f.End, s.decide(DetectSecret, f.Rule)})
 		}
 		kept.merge(list, 0)
 	}
@@ -91,15 +91,16 @@ func (d *detectors) append(list []found, own []custom, text []byte, w wants, unt
 			}
 			before := len(list)
 			for _, f := range kept.pii {
-				list = append(list, found{f.Start, f.End, DetectPII, f.Type})
+				list = append(list, found{f.Start, f.End, s.decide(DetectPII, f.Type)})
 			}
 			kept.merge(list, before)
 		}
 	}
 	if w.custom {
-		for i := range own {
+		for i := range s.set.custom {
+			c := &s.set.custom[i]
 			before := len(list)
-			if list, err = own[i].append(list, text, until); err != nil {
+			if list, err = c.append(list, text, s.decide(DetectCustom, c.name), until); err != nil {
 				return list, err
 			}
 			kept.merge(list, before)
@@ -117,7 +118,7 @@ func inOrder(a, b *found) bool {
 	case a.end != b.end:
 		return a.end > b.end
 	}
-	return cmp.Or(cmp.Compare(a.detector, b.detector), cmp.Compare(a.typ, b.typ)) < 0
+	return cmp.Or(cmp.Compare(a.detector, b.detector), cmp.Compare(a.rule, b.rule)) < 0
 }
 
 // merge sorts a list of which the first few are sorted, and the others come from one detector:
@@ -160,25 +161,25 @@ const (
 )
 
 // append appends the matches of a pattern in text.
-func (c *custom) append(list []found, text []byte, until time.Time) ([]found, error) {
+func (c *custom) append(list []found, text []byte, d *decision, until time.Time) ([]found, error) {
 	for core := 0; core < len(text); core += customPart {
 		if core > 0 && time.Now().After(until) {
 			return list, ErrTime
 		}
 		from := max(0, core-customOverlap) // so that what stands before a match is seen
 		to := min(len(text), core+customPart+customOverlap)
-		list = appendMatches(list, c.re, c.name, text[from:to], from, core, core+customPart)
+		list = appendMatches(list, c.re, d, text[from:to], from, core, core+customPart)
 	}
 	return list, nil
 }
 
 // appendMatches appends the matches in part, which begins at offset in the text, that
 // end behind first and begin before limit.
-func appendMatches(list []found, re *regexp.Regexp, name string, part []byte, offset, first, limit int) []found {
+func appendMatches(list []found, re *regexp.Regexp, d *decision, part []byte, offset, first, limit int) []found {
 	for _, m := range re.FindAllIndex(part, -1) {
 		start, end := offset+m[0], offset+m[1]
 		if start < limit && end > first && start < end {
-			list = append(list, found{start, end, DetectCustom, name})
+			list = append(list, found{start, end, d})
 		}
 	}
 	return list

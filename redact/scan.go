@@ -245,7 +245,7 @@ func (s *scan) decode(by decoder, text []byte, depth int) []byte {
 // one level below, where the rest of what they cut is found.
 func (s *scan) detect(text []byte, depth int, deeper bool) error {
 	var err error
-	s.found, err = s.set.detectors.append(s.found[:0], s.set.custom, text, s.wants, s.until)
+	s.found, err = s.set.detectors.append(s.found[:0], text, s)
 	if err != nil {
 		return err
 	}
@@ -253,7 +253,7 @@ func (s *scan) detect(text []byte, depth int, deeper bool) error {
 	for i := range s.found {
 		f := &s.found[i]
 		start, end := f.start, f.end
-		d := s.decide(f.detector, f.typ)
+		d := f.decision
 		if d.action == Allow || s.set.listed(text[start:end]) {
 			continue
 		}
