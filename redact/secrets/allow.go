@@ -1,6 +1,7 @@
 package secrets
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"regexp/syntax"
@@ -110,12 +111,10 @@ func (a *allow) matches(s *scan, target []byte) bool {
 
 // line returns the line that text[start:end] is in, as far as it is looked at.
 func line(text []byte, start, end int) []byte {
-	from, to := start, end
-	for from > 0 && start-from < lineReach && text[from-1] != '\n' {
-		from--
-	}
-	for to < len(text) && to-end < lineReach && text[to] != '\n' {
-		to++
+	from, to := max(0, start-lineReach), min(len(text), end+lineReach)
+	from += bytes.LastIndexByte(text[from:start], '\n') + 1
+	if n := bytes.IndexByte(text[end:to], '\n'); n >= 0 {
+		to = end + n
 	}
 	return text[from:to]
 }

@@ -18,6 +18,11 @@ func (s *set) or(o *set) {
 	}
 }
 
+// apart reports whether no byte is in both sets.
+func (s *set) apart(o *set) bool {
+	return s[0]&o[0]|s[1]&o[1]|s[2]&o[2]|s[3]&o[3] == 0
+}
+
 // wideBytes are the bytes of characters outside ASCII.
 var (
 	wideBytes = set{0, 0, ^uint64(0), ^uint64(0)}

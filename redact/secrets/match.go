@@ -391,6 +391,9 @@ func loop(c *class, low, high int, greedy bool, next rest) rest {
 	}
 	node.ahead = lookAhead(c, low, high, &node, &next)
 	look := node.ahead.reach >= minReach
+	// What comes next cannot begin with what the loop took: fewer of that will not do either.
+	own := c.first()
+	apart := own.apart(&next.first)
 	switch {
 	case low == 1 && high == 1:
 		node.run = func(m *machine, i int) bool {
@@ -430,7 +433,7 @@ func loop(c *class, low, high int, greedy bool, next rest) rest {
 						return true
 					}
 				}
-				if n == 0 {
+				if n == 0 || apart {
 					return false
 				}
 				if m.text[i-1] < utf8.RuneSelf {

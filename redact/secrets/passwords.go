@@ -145,7 +145,7 @@ func namesConnection(text []byte, sign byte, names *[256][]string) bool {
 			continue
 		}
 		for _, name := range names[text[i-1]|0x20] {
-			if i >= len(name) && bytes.EqualFold(text[i-len(name):i], []byte(name)) {
+			if i >= len(name) && lower[text[i-2]] == name[len(name)-2] && bytes.EqualFold(text[i-len(name):i], []byte(name)) {
 				return true
 			}
 		}
