@@ -223,9 +223,9 @@ func (s *scan) look(text []byte, depth int, isJSON, plain bool) error {
 	return nil
 }
 
-// suspect reports whether raw, which is JSON, may hold a known value. Its escapes are undone here
-// once for both, where it is searched by detectors too. What is known is then looked for as in a text that
-// came without them, which says yes where it would elsewhere, if not more often.
+// suspect reports whether raw, which is JSON, may hold a known value. Where detectors search it
+// too, its escapes are undone here, once for both. What is known is then looked for as in a text
+// that came without them: that says yes wherever it would with them, if not more often.
 func (s *scan) suspect(t *table, raw []byte) bool {
 	if len(t.patterns) == 0 || !s.wants.any() || bytes.IndexByte(raw, '\\') < 0 {
 		return t.suspect(raw, true)

@@ -375,6 +375,9 @@ func (s *scan) token(h *hit, whole bool) string {
 	}
 	is := t.issue(h.typ, s.value(h))
 	if is.body != "" {
+		if s.tokenized == nil {
+			s.tokenized = make([]Restored, 0, len(s.list))
+		}
 		s.tokenized = append(s.tokenized, Restored{h.typ, is.value})
 	}
 	return is.body
