@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"runtime"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -111,6 +112,24 @@ type compiled struct {
 	guarded ast.Node
 }
 
+// writtenConfigs and guardedConfigs are what an expression is checked with as it was written
+// and as it is compiled. One takes longer to make than most expressions take to compile, and
+// notes types in itself while it is used, so that each is for one goroutine at a time.
+var (
+	writtenConfigs = sync.Pool{New: func() any {
+		config := conf.New(environment{})
+		config.MaxNodes = maxConditionNodes
+		config.Functions = declaredHelpers
+		return config
+	}}
+	guardedConfigs = sync.Pool{New: func() any {
+		config := conf.New(environment{})
+		config.Functions = guardedFunctions
+		config.Optimize = false // it would undo the guards: it folds and fuses loops
+		return config
+	}}
+)
+
 // compileGuarded checks an expression as expr does, so that its messages speak of what was
 // written; then replaces everything in it that could run without bound or give a silent
 // wrong answer, and compiles the result. Accept says what is wrong with its type: the kind is
@@ -122,10 +141,9 @@ func compileGuarded(text string, on phase, accept func(kind, shown string) *Prob
 	if !utf8.ValidString(text) {
 		return nil, &Problem{Message: "the expression is not valid UTF-8"}
 	}
-	config := conf.New(environment{})
-	config.MaxNodes = maxConditionNodes
-	config.Functions = declaredHelpers
-	tree, err := parser.ParseWithConfig(text, config)
+	written := writtenConfigs.Get().(*conf.Config)
+	defer writtenConfigs.Put(written)
+	tree, err := parser.ParseWithConfig(text, written)
 	if err != nil {
 		return nil, exprProblem(text, err)
 	}
@@ -134,7 +152,7 @@ func compileGuarded(text string, on phase, accept func(kind, shown string) *Prob
 	if scan.problem != nil {
 		return nil, scan.problem
 	}
-	result, err := new(checker.Checker).Check(tree, config)
+	result, err := new(checker.Checker).Check(tree, written)
 	if err != nil {
 		return nil, exprProblem(text, err)
 	}
@@ -147,13 +165,12 @@ func compileGuarded(text string, on phase, accept func(kind, shown string) *Prob
 	if guard.problem != nil {
 		return nil, guard.problem
 	}
-	config = conf.New(environment{})
-	config.Functions = guardedFunctions
-	config.Optimize = false // it would undo the guards: it folds and fuses loops
-	if _, err := new(checker.Checker).Check(tree, config); err != nil {
+	guarded := guardedConfigs.Get().(*conf.Config)
+	defer guardedConfigs.Put(guarded)
+	if _, err := new(checker.Checker).Check(tree, guarded); err != nil {
 		return nil, exprProblem(text, err)
 	}
-	program, err := compiler.Compile(tree, config)
+	program, err := compiler.Compile(tree, guarded)
 	if err != nil {
 		return nil, &Problem{Message: "the expression does not compile"}
 	}
