@@ -4,11 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/mcpfirewall/mcpfirewall/internal/jsonrpc"
+	"github.com/mcpfirewall/mcpfirewall/internal/onuse"
 	"github.com/mcpfirewall/mcpfirewall/internal/visible"
 )
 
@@ -73,7 +73,7 @@ func (f *form) vet(s jsonrpc.Span, member string) error {
 		}
 		for name, value := range jsonrpc.Members(f.raw, s) {
 			inner := jsonrpc.String(f.raw[name.Start:name.End])
-			if fields && (namesCredential(inner) || fieldCredential.MatchString(spaced(legible(inner)))) {
+			if fields && (namesCredential(inner) || fieldCredential().MatchString(spaced(legible(inner)))) {
 				return errCredential
 			}
 			if strings.ContainsFunc(inner, deceptive) {
@@ -126,7 +126,7 @@ func (f *form) vetText(s jsonrpc.Span, member string) error {
 	return nil
 }
 
-var lineBreaks = regexp.MustCompile(`[\s\x{85}\x{2028}\x{2029}]*[\n\v\f\r\x{85}\x{2028}\x{2029}][\s\x{85}\x{2028}\x{2029}]*|\t`)
+var lineBreaks = onuse.Regexp(`[\s\x{85}\x{2028}\x{2029}]*[\n\v\f\r\x{85}\x{2028}\x{2029}][\s\x{85}\x{2028}\x{2029}]*|\t`)
 
 // folded returns a text in one line, with all that does not show made visible: a second
 // line could look like another question, or like the firewall's.
@@ -137,7 +137,7 @@ func folded(text string) string {
 		}
 		return r
 	}, text)
-	return visible.Text(lineBreaks.ReplaceAllString(text, " "))
+	return visible.Text(lineBreaks().ReplaceAllString(text, " "))
 }
 
 // variation reports whether a character only chooses between a symbol's looks.

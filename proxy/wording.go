@@ -3,8 +3,10 @@ package proxy
 import (
 	"regexp"
 	"strings"
+	"sync"
 	"unicode"
 
+	"github.com/mcpfirewall/mcpfirewall/internal/onuse"
 	"github.com/mcpfirewall/mcpfirewall/internal/visible"
 	"golang.org/x/text/unicode/norm"
 )
@@ -15,7 +17,7 @@ import (
 // complete: what a user fills in is held against the detectors of secrets too (vetAnswer).
 
 // credential matches the English names of credentials, and how well-known ones begin.
-var credential = regexp.MustCompile(`(?i)` + strings.Join([]string{
+var credential = onuse.Regexp(`(?i)` + strings.Join([]string{
 	`pass(word|wd|phrase|code)|\bpass[ _-](word|wd|phrase|code)|\bpwd\b|\bpsswd\b|secrets?\b|credential`,
 	`(access|auth|bearer|refresh|api|session)[ _-]?token|\btokens?\b|\bjwts?\b|(?-i:\bPAT\b)`,
 	`(secret|api|access|private)[ _-]?key|\byour key\b`,
@@ -30,49 +32,51 @@ var credential = regexp.MustCompile(`(?i)` + strings.Join([]string{
 }, "|"))
 
 // fieldCredential matches names of fields that would say less within a text.
-var fieldCredential = regexp.MustCompile(`(?i)^([a-z]+ )?pat$|^((user|db|my|log ?in|admin|root|smtp|ssh) )?(pass|pw)$|^cookie$`)
+var fieldCredential = onuse.Regexp(`(?i)^([a-z]+ )?pat$|^((user|db|my|log ?in|admin|root|smtp|ssh) )?(pass|pw)$|^cookie$`)
 
 // harmless matches what a credential's name is part of without being one.
-var harmless = regexp.MustCompile(`(?i)\b((max(imum)?|min(imum)?|num(ber)?( of)?|how many|count of|stop|special|cancel(lation)?)[ _-]*(new[ _-])?tokens?|(total|input|output|prompt|completion|context)[ _-]?tokens)\b` +
+var harmless = onuse.Regexp(`(?i)\b((max(imum)?|min(imum)?|num(ber)?( of)?|how many|count of|stop|special|cancel(lation)?)[ _-]*(new[ _-])?tokens?|(total|input|output|prompt|completion|context)[ _-]?tokens)\b` +
 	`|\btokens?[ _-]*(counts?|limits?|budgets?|usage|lengths?|size|window|symbols?|amount|supply|price|to (generate|produce|use|sample|predict)|per (second|minute|hour|day|request|call|message))\b` +
 	`|\bpublic[ _-](ssh|gpg|pgp|rsa|ed25519|signing|encryption)?[ _-]?keys?\b`)
 
 // foreign matches the names of credentials in other languages, as legible returns them.
-var foreign = regexp.MustCompile(`(?i)` + legible(strings.Join([]string{
-	`passwort|kennwort|losungswort|geheimzahl|zugangsdaten|anmeldedaten|(zugangs|zugriffs|sicherheits|bestätigungs|verifizierungs|einmal)-?(code|schlüssel|token)|(privater?|geheimer?|api|ssh)[ -]?schlüssel|kreditkarte`, // de
-	`mots? de passe|code secret|code de (vérification|sécurité|confirmation)|clé (api|privée|secrète|ssh|d.accès)|\bjeton\b|carte (bancaire|de crédit)`,                                                                    // fr
-	`contraseña|clave (privada|secreta|api|ssh|de (acceso|api))|código de (seguridad|verificación|acceso)|tarjeta de crédito|frase (semilla|secreta)`,                                                                      // es
-	`parola d.ordine|codice di (sicurezza|verifica|accesso)|chiave (privata|segreta|api|ssh|di accesso)|carta di credito|credenziali`,                                                                                      // it
-	`\bsenhas?\b|palavra[ -]passe|chave (privada|secreta|api|ssh|de (acesso|api))|código de (verificação|segurança|acesso)|cartão de crédito`,                                                                              // pt
-	`wachtwoord|toegangscode|pincode|(beveiligings|verificatie)code|(geheime|privé)[ -]?sleutel`,                                                                                                                           // nl
-	`\bhasł(o|a|em)\b|kod (weryfikacyjny|dostępu|pin|sms)|klucz (prywatny|api|ssh|dostępu)|karty kredytowej`,                                                                                                               // pl
-	`парол|токен|секретн\pL* (ключ|слов|фраз)|(приватн|закрыт)\pL* ключ|ключ (api|доступа)|код (подтверждения|доступа|из (смс|sms))|пин-?код|уч[её]тные данные|номер карты`,                                                // ru
-	`密码|密碼|口令|令牌|验证码|驗證碼|私钥|私鑰|密钥|密鑰|助记词|助記詞|信用卡`,                                                                                                                                                                          // zh
-	`パスワード|暗証番号|認証コード|確認コード|秘密鍵|アクセスキー|APIキー|トークン|クレジットカード`,                                                                                                                                                                // ja
-	`비밀번호|인증번호|인증 ?코드|개인 ?키`, // ko
-	`lösenord|adgangskode|\bpassord\b|salasana|\bheslo\b|şifre|jelszó`,
-}, "|")))
+var foreign = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(?i)` + legible(strings.Join([]string{
+		`passwort|kennwort|losungswort|geheimzahl|zugangsdaten|anmeldedaten|(zugangs|zugriffs|sicherheits|bestätigungs|verifizierungs|einmal)-?(code|schlüssel|token)|(privater?|geheimer?|api|ssh)[ -]?schlüssel|kreditkarte`, // de
+		`mots? de passe|code secret|code de (vérification|sécurité|confirmation)|clé (api|privée|secrète|ssh|d.accès)|\bjeton\b|carte (bancaire|de crédit)`,                                                                    // fr
+		`contraseña|clave (privada|secreta|api|ssh|de (acceso|api))|código de (seguridad|verificación|acceso)|tarjeta de crédito|frase (semilla|secreta)`,                                                                      // es
+		`parola d.ordine|codice di (sicurezza|verifica|accesso)|chiave (privata|segreta|api|ssh|di accesso)|carta di credito|credenziali`,                                                                                      // it
+		`\bsenhas?\b|palavra[ -]passe|chave (privada|secreta|api|ssh|de (acesso|api))|código de (verificação|segurança|acesso)|cartão de crédito`,                                                                              // pt
+		`wachtwoord|toegangscode|pincode|(beveiligings|verificatie)code|(geheime|privé)[ -]?sleutel`,                                                                                                                           // nl
+		`\bhasł(o|a|em)\b|kod (weryfikacyjny|dostępu|pin|sms)|klucz (prywatny|api|ssh|dostępu)|karty kredytowej`,                                                                                                               // pl
+		`парол|токен|секретн\pL* (ключ|слов|фраз)|(приватн|закрыт)\pL* ключ|ключ (api|доступа)|код (подтверждения|доступа|из (смс|sms))|пин-?код|уч[её]тные данные|номер карты`,                                                // ru
+		`密码|密碼|口令|令牌|验证码|驗證碼|私钥|私鑰|密钥|密鑰|助记词|助記詞|信用卡`,                                                                                                                                                                          // zh
+		`パスワード|暗証番号|認証コード|確認コード|秘密鍵|アクセスキー|APIキー|トークン|クレジットカード`,                                                                                                                                                                // ja
+		`비밀번호|인증번호|인증 ?코드|개인 ?키`, // ko
+		`lösenord|adgangskode|\bpassord\b|salasana|\bheslo\b|şifre|jelszó`,
+	}, "|")))
+})
 
 // unbroken are names that are looked for in a text without its spaces and punctuation too.
-var unbroken = regexp.MustCompile(`password|passphrase|passcode|passwort|apikey|apitoken|accesstoken|secretkey|privatekey|seedphrase|mnemonic|verificationcode`)
+var unbroken = onuse.Regexp(`password|passphrase|passcode|passwort|apikey|apitoken|accesstoken|secretkey|privatekey|seedphrase|mnemonic|verificationcode`)
 
 // hump matches where a word begins inside a camelCase name.
-var hump = regexp.MustCompile(`([\p{Ll}0-9])(\p{Lu})|(\p{Lu})(\p{Lu}\p{Ll})`)
+var hump = onuse.Regexp(`([\p{Ll}0-9])(\p{Lu})|(\p{Lu})(\p{Lu}\p{Ll})`)
 
 // spaced returns a name with spaces between its words.
 func spaced(name string) string {
-	return strings.ReplaceAll(hump.ReplaceAllString(name, "$1$3 $2$4"), "_", " ")
+	return strings.ReplaceAll(hump().ReplaceAllString(name, "$1$3 $2$4"), "_", " ")
 }
 
 // namesCredential reports whether the text holds the name of a credential.
 func namesCredential(text string) bool {
 	text = legible(text)
-	if foreign.MatchString(text) {
+	if foreign().MatchString(text) {
 		return true
 	}
 	latin := latin(text)
 	for _, reading := range []string{latin, spaced(latin)} {
-		if foreign.MatchString(reading) || credential.MatchString(harmless.ReplaceAllString(reading, " , ")) {
+		if foreign().MatchString(reading) || credential().MatchString(harmless().ReplaceAllString(reading, " , ")) {
 			return true
 		}
 	}
@@ -99,7 +103,7 @@ func unbrokenIn(text string) bool {
 		within = true
 		squeezed.WriteRune(r)
 	}
-	for _, at := range unbroken.FindAllStringIndex(squeezed.String(), -1) {
+	for _, at := range unbroken().FindAllStringIndex(squeezed.String(), -1) {
 		if begins[at[0]] {
 			return true
 		}
@@ -127,15 +131,16 @@ func legible(text string) string {
 // latin returns a legible text with Latin letters for those of other scripts that look the
 // same.
 func latin(text string) string {
+	known := lookalikes()
 	return strings.Map(func(r rune) rune {
-		if l, ok := lookalikes[r]; ok {
+		if l, ok := known[r]; ok {
 			return l
 		}
 		return r
 	}, text)
 }
 
-var lookalikes = func() map[rune]rune {
+var lookalikes = sync.OnceValue(func() map[rune]rune {
 	const (
 		strange = "асԁеһіјӏкморԛѕтухузԝвнАВСЕНІЈКМОРЅТУХЗԌԚԜ" + // Cyrillic
 			"αβγεηικνορστυχωΑΒΕΖΗΙΚΜΝΟΡΤΥΧ" + // Greek
@@ -152,13 +157,13 @@ var lookalikes = func() map[rune]rune {
 		m[r] = to[i]
 	}
 	return m
-}()
+})
 
 var (
-	sentence = regexp.MustCompile(`[.;:!?()\r\n]+`)
-	request  = regexp.MustCompile(`(?i)^\W*((please|now|then|first|next|also|just|kindly|you (must|should|need to|have to|can)|we need( you to)?)\W+)*(enter|type|provide|give|supply|insert|input|paste|copy|put|write|fill|specify|submit|send|state|tell|confirm|repeat|share|reveal|your|what|which)\b`)
-	negation = regexp.MustCompile(`(?i)\b(not|never|no|without)\b|n['’]t\b`)
-	article  = regexp.MustCompile(`(?i)^\W*(the|an?|your|my|this)\s+`)
+	sentence = onuse.Regexp(`[.;:!?()\r\n]+`)
+	request  = onuse.Regexp(`(?i)^\W*((please|now|then|first|next|also|just|kindly|you (must|should|need to|have to|can)|we need( you to)?)\W+)*(enter|type|provide|give|supply|insert|input|paste|copy|put|write|fill|specify|submit|send|state|tell|confirm|repeat|share|reveal|your|what|which)\b`)
+	negation = onuse.Regexp(`(?i)\b(not|never|no|without)\b|n['’]t\b`)
+	article  = onuse.Regexp(`(?i)^\W*(the|an?|your|my|this)\s+`)
 )
 
 // wantsCredential reports whether a text that may mention credentials asks for one: a
@@ -166,19 +171,19 @@ var (
 // another language, whose requests are not known. A label counts where the text is one: it
 // begins with the credential's name, or is little more than that.
 func wantsCredential(text string, label bool) bool {
-	for _, part := range sentence.Split(legible(text), -1) {
-		no := negation.FindStringIndex(part)
+	for _, part := range sentence().Split(legible(text), -1) {
+		no := negation().FindStringIndex(part)
 		if label && no == nil {
-			named := article.ReplaceAllString(strings.TrimSpace(part), "")
+			named := article().ReplaceAllString(strings.TrimSpace(part), "")
 			first, _, _ := strings.Cut(named, " ")
-			if words := len(strings.Fields(named)); namesCredential(first) || words <= 2 && namesCredential(named) || foreign.MatchString(part) {
+			if words := len(strings.Fields(named)); namesCredential(first) || words <= 2 && namesCredential(named) || foreign().MatchString(part) {
 				return true
 			}
 		}
 		if no != nil {
 			part = part[:no[0]]
 		}
-		if request.MatchString(part) && namesCredential(part) {
+		if request().MatchString(part) && namesCredential(part) {
 			return true
 		}
 	}

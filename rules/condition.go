@@ -3,7 +3,6 @@ package rules
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"runtime"
 	"strings"
 	"sync"
@@ -17,6 +16,7 @@ import (
 	"github.com/expr-lang/expr/file"
 	"github.com/expr-lang/expr/parser"
 	"github.com/expr-lang/expr/vm"
+	"github.com/mcpfirewall/mcpfirewall/internal/onuse"
 )
 
 // Bounds of what a condition may be.
@@ -229,8 +229,8 @@ func byteOffset(text string, runes int) int {
 }
 
 var (
-	unknownName  = regexp.MustCompile(`^unknown name (\S+)`)
-	unknownField = regexp.MustCompile(`^type (\S+) has no (?:field|method) (\S+)`)
+	unknownName  = onuse.Regexp(`^unknown name (\S+)`)
+	unknownField = onuse.Regexp(`^type (\S+) has no (?:field|method) (\S+)`)
 )
 
 // topLevel and fields are the names that a suggestion is taken from.
@@ -257,10 +257,10 @@ func exprProblem(text string, err error) *Problem {
 	}
 	p.Offset = byteOffset(text, at.From)
 	p.Message = plainTypes(at.Message)
-	if m := unknownName.FindStringSubmatch(at.Message); m != nil {
+	if m := unknownName().FindStringSubmatch(at.Message); m != nil {
 		p.Message = fmt.Sprintf("unknown name %q", m[1])
 		p.Suggestion = nearest(m[1], append(append(builtinNames(), helperNames()...), topLevel...))
-	} else if m := unknownField.FindStringSubmatch(p.Message); m != nil {
+	} else if m := unknownField().FindStringSubmatch(p.Message); m != nil {
 		p.Message = fmt.Sprintf("%s has no %q", m[1], m[2])
 		p.Suggestion = nearest(m[2], fields[m[1]])
 	}

@@ -171,7 +171,7 @@ func (l *limit) names(sub *subject) bool {
 }
 
 func parseMax(text string, counts bool) (int64, error) {
-	if !jsonNumber.MatchString(text) {
+	if !jsonNumber().MatchString(text) {
 		return 0, fmt.Errorf("it is missing or not a decimal number, such as 20 or 199.90")
 	}
 	d, ok := parseDecimal(text)

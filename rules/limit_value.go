@@ -3,7 +3,6 @@ package rules
 import (
 	"fmt"
 	"math"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,6 +11,7 @@ import (
 	"github.com/mcpfirewall/mcpfirewall/internal/visible"
 	"golang.org/x/text/unicode/norm"
 
+	"github.com/mcpfirewall/mcpfirewall/internal/onuse"
 	"github.com/mcpfirewall/mcpfirewall/internal/state"
 )
 
@@ -123,7 +123,7 @@ func (d decimal) millionths() (int64, bool) {
 }
 
 // jsonNumber is a number as JSON writes it (RFC 8259, section 6).
-var jsonNumber = regexp.MustCompile(`^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?$`)
+var jsonNumber = onuse.Regexp(`^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?$`)
 
 // formatAmount writes millionths as a decimal.
 func formatAmount(a int64) string {

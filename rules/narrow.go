@@ -3,13 +3,13 @@ package rules
 import (
 	"bytes"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/expr-lang/expr/ast"
 	"github.com/expr-lang/expr/vm"
 
+	"github.com/mcpfirewall/mcpfirewall/internal/onuse"
 	"github.com/mcpfirewall/mcpfirewall/internal/schema"
 )
 
@@ -87,7 +87,7 @@ type valueProgram struct {
 	program *vm.Program
 }
 
-var narrowName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+var narrowName = onuse.Regexp(`^[A-Za-z0-9_-]{1,64}$`)
 
 // compileNarrows compiles all narrowings of a policy.
 func compileNarrows(src []Narrow, report func(Problem)) []*Narrowing {
@@ -118,7 +118,7 @@ func compileNarrow(path string, src Narrow, report func(Problem)) *Narrowing {
 		report(p)
 	}
 	n := &Narrowing{Name: src.Name, path: path, title: src.Title, description: src.Description, inputs: map[string]*narrowInput{}}
-	if !narrowName.MatchString(src.Name) {
+	if !narrowName().MatchString(src.Name) {
 		fail(Problem{Message: "the name of a narrowed tool is of 1 to 64 letters, digits, _ and -"}, "")
 	}
 	var ok bool

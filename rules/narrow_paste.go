@@ -1,11 +1,11 @@
 package rules
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/expr-lang/expr/ast"
+	"github.com/mcpfirewall/mcpfirewall/internal/onuse"
 )
 
 // pasted refuses a text that the agent has too much say in a part of.
@@ -86,7 +86,7 @@ func (f *flow) commandLine(at ast.Node, v *abstract, name string) {
 		for _, t := range e.texts {
 			w := t.worst()
 			literal := t.String()
-			if w.level > levelFixed && scriptOption.MatchString(after) {
+			if w.level > levelFixed && scriptOption().MatchString(after) {
 				f.refuse(at, "in %q, what follows %q is a script: %s cannot be a part of it", name, after, orInput(w.name))
 			}
 			if first := t[:min(1, len(t))].worst(); !ended && (first.level == levelFree || first.negative) {
@@ -99,7 +99,7 @@ func (f *flow) commandLine(at ast.Node, v *abstract, name string) {
 	}
 }
 
-var scriptOption = regexp.MustCompile(`^(-[a-zA-Z]*[ce]|/[cCkK]|--?(eval|exec|execute|command|Command|EncodedCommand|e))$`)
+var scriptOption = onuse.Regexp(`^(-[a-zA-Z]*[ce]|/[cCkK]|--?(eval|exec|execute|command|Command|EncodedCommand|e))$`)
 
 // judge looks at what stands around each piece of a finished text.
 func (f *flow) judge(at ast.Node, t text, name string) {
@@ -112,12 +112,12 @@ func (f *flow) judge(at ast.Node, t text, name string) {
 		before, after := t[:i].String(), t[i+1:].String()
 		switch {
 		case p.level == levelFixed:
-		case authority.MatchString(before):
+		case authority().MatchString(before):
 			f.refuse(at, "%s would be a part of the host of a URL, which decides where the call goes: limit it to an enum", orInput(p.name))
 		case p.level == levelWord && statement && !quoted(before, after):
 			f.refuse(at, "%s would be pasted into what looks like a statement, where a word can be a name or a keyword: hand it over as a parameter, "+
 				"or limit it in its schema to an enum or an integer, or put it between '...'", orInput(p.name))
-		case p.level == levelWord && queryNames[plain] && alone.MatchString(before):
+		case p.level == levelWord && queryNames[plain] && alone().MatchString(before):
 			f.refuse(at, "%s would stand alone in %q, where a word such as OR or NOT can be an operator: put what it belongs to right before it (label:), "+
 				"or limit it to an enum", orInput(p.name), name)
 		case p.level == levelNumber && p.negative && (statement || statementNames[plain] || commandNames[plain]):
@@ -128,10 +128,10 @@ func (f *flow) judge(at ast.Node, t text, name string) {
 }
 
 // alone matches a text after which a word stands by itself.
-var alone = regexp.MustCompile(`(^|[\s(|&])$`)
+var alone = onuse.Regexp(`(^|[\s(|&])$`)
 
 // authority matches a text that ends in the host of a URL.
-var authority = regexp.MustCompile(`(?s)(://|^//)[^/?#]*$`)
+var authority = onuse.Regexp(`(?s)(://|^//)[^/?#]*$`)
 
 // quoted reports whether a piece is all that stands between two quotation marks.
 func quoted(before, after string) bool {
@@ -146,10 +146,10 @@ var (
 
 	// sqlText matches what hardly is anything else; queryText also what is
 	// ordinary English, and is asked only of arguments that have such a name.
-	sqlText = regexp.MustCompile(`(?is)\b(select\b.*\bfrom|select\s+[\w*]|insert\s+into|replace\s+into|merge\s+into|update\b.*\bset|delete\s+from|` +
+	sqlText = onuse.Regexp(`(?is)\b(select\b.*\bfrom|select\s+[\w*]|insert\s+into|replace\s+into|merge\s+into|update\b.*\bset|delete\s+from|` +
 		`(drop|alter|create|truncate)\s+(table|view|index|database|schema|user|role|function)|grant\b.*\bto|exec(ute)?\s+\w|call\s+\w+\s*\(|` +
 		`union\s+(all\s+)?select|where\b.*(=|<|>|\bin\b|\blike\b|\bis\b)|order\s+by|group\s+by|match\s*\()`)
-	queryText = regexp.MustCompile(`(?is)\b(select|from|where|and|or|not|in|like|join|values|set|having|union|order\s+by|group\s+by|with|return)\b|[=<>]`)
+	queryText = onuse.Regexp(`(?is)\b(select|from|where|and|or|not|in|like|join|values|set|having|union|order\s+by|group\s+by|with|return)\b|[=<>]`)
 )
 
 func nameSetOf(names ...string) map[string]bool {
@@ -177,10 +177,10 @@ func isStatement(t text, plain string) bool {
 	switch {
 	case plain == "sql" || plain == "statement" || plain == "stmt" || strings.HasSuffix(plain, "sql"):
 		return true
-	case queryNames[plain] && queryText.MatchString(written):
+	case queryNames[plain] && queryText().MatchString(written):
 		return true
 	}
-	return sqlText.MatchString(written)
+	return sqlText().MatchString(written)
 }
 
 func orInput(name string) string {

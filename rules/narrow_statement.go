@@ -2,12 +2,12 @@ package rules
 
 import (
 	"fmt"
-	"regexp"
 	"regexp/syntax"
 	"strings"
 	"unicode"
 
 	"github.com/mcpfirewall/mcpfirewall/internal/jsonrpc"
+	"github.com/mcpfirewall/mcpfirewall/internal/onuse"
 )
 
 // This file keeps a narrowing from handing a statement through that the agent writes as a
@@ -23,10 +23,10 @@ var (
 	wholeNames = nameSetOf("query", "queries", "querystring", "querytext", "where", "whereclause", "filter", "filters", "condition", "predicate")
 
 	// language matches the names of query languages, and of what speaks one.
-	language = regexp.MustCompile(`(?i)(^|[^a-z])(\w*sql\w*|postgres|mariadb|duckdb|big-?query|snowflake|redshift|clickhouse|databricks|athena|oracle|cypher|neo4j|memgraph|sparql|soql|sosl|mongo(db)?|gremlin|graphql|influx(ql|db)?)([^a-z]|$)`)
+	language = onuse.Regexp(`(?i)(^|[^a-z])(\w*sql\w*|postgres|mariadb|duckdb|big-?query|snowflake|redshift|clickhouse|databricks|athena|oracle|cypher|neo4j|memgraph|sparql|soql|sosl|mongo(db)?|gremlin|graphql|influx(ql|db)?)([^a-z]|$)`)
 
 	// database matches the name of a server or tool that has one.
-	database = regexp.MustCompile(`(?i)(^|[^a-z])(db|databases?|warehouse)([^a-z]|$)`)
+	database = onuse.Regexp(`(?i)(^|[^a-z])(db|databases?|warehouse)([^a-z]|$)`)
 )
 
 // writesWhole says that an input would be the whole of a statement.
@@ -37,7 +37,7 @@ func writesWhole(argument, input string) string {
 // namesLanguage reports whether the names of the broad tool speak of a query language.
 func (n *Narrowing) namesLanguage() bool {
 	for _, name := range []string{n.Server, n.Broad} {
-		if language.MatchString(name) || database.MatchString(name) {
+		if language().MatchString(name) || database().MatchString(name) {
 			return true
 		}
 	}
@@ -59,7 +59,7 @@ func (n *Narrowing) whole(w wholeText) *Problem {
 func (n *Narrowing) statements(broad []byte) (problems Problems) {
 	about := func(definition []byte) bool {
 		for _, member := range []string{"title", "description"} {
-			if s, ok := jsonrpc.GetString(definition, member); ok && language.MatchString(s) {
+			if s, ok := jsonrpc.GetString(definition, member); ok && language().MatchString(s) {
 				return true
 			}
 		}

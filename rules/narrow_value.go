@@ -119,9 +119,9 @@ func valueProblem(text string, err error, scope any) *Problem {
 		return p
 	}
 	root, fields := scopeNames(scope)
-	if m := unknownName.FindStringSubmatch(at.Message); m != nil {
+	if m := unknownName().FindStringSubmatch(at.Message); m != nil {
 		p.Suggestion = nearest(m[1], append(builtinNames(), root))
-	} else if m := unknownField.FindStringSubmatch(at.Message); m != nil && fields != nil {
+	} else if m := unknownField().FindStringSubmatch(at.Message); m != nil && fields != nil {
 		p.Message = fmt.Sprintf("%s has no %q", root, m[2])
 		p.Suggestion = nearest(m[2], fields)
 	}

@@ -11,11 +11,11 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"regexp"
 	"strconv"
 	"strings"
 
 	"github.com/hashicorp/vault/api"
+	"github.com/mcpfirewall/mcpfirewall/internal/onuse"
 )
 
 // maxReply bounds the size in bytes of a reply from Vault. Its own limit for an
@@ -134,7 +134,7 @@ func (r *Resolver) knowEnvironment(client *api.Client) {
 		}
 	}
 	for name, values := range client.Headers() {
-		if secretHeader.MatchString(name) && !strings.HasPrefix(name, "X-Vault-") {
+		if secretHeader().MatchString(name) && !strings.HasPrefix(name, "X-Vault-") {
 			for _, value := range values {
 				r.logins.know("env:"+api.EnvVaultHeaders, value)
 			}
@@ -143,7 +143,7 @@ func (r *Resolver) knowEnvironment(client *api.Client) {
 }
 
 // secretHeader matches the names of headers that prove who somebody is.
-var secretHeader = regexp.MustCompile(`(?i)auth|cookie|token|key|secret|passw`)
+var secretHeader = onuse.Regexp(`(?i)auth|cookie|token|key|secret|passw`)
 
 // checkEnvironment finds the variables that the client's library would complain
 // about without their name, or with their value.

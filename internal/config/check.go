@@ -3,7 +3,6 @@ package config
 import (
 	"net"
 	"net/url"
-	"regexp"
 	"runtime"
 	"slices"
 	"strconv"
@@ -11,6 +10,7 @@ import (
 	"time"
 
 	"github.com/mcpfirewall/mcpfirewall/internal/edit"
+	"github.com/mcpfirewall/mcpfirewall/internal/onuse"
 	"github.com/mcpfirewall/mcpfirewall/internal/visible"
 	"golang.org/x/net/http/httpguts"
 )
@@ -37,7 +37,7 @@ type check struct {
 }
 
 // reference matches the beginning of a reference to a value elsewhere.
-var reference = regexp.MustCompile(`\$\{(vault|env|file|keyring):`)
+var reference = onuse.Regexp(`\$\{(vault|env|file|keyring):`)
 
 // refHomes says where references are resolved.
 const refHomes = "in args, env, url, headers, inject and oauth of a server and under vault.auth only"
@@ -59,7 +59,7 @@ var checks = map[string]check{
 	"header":    {test: checkHeaderName, value: checkHeaderValue, pattern: "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"},
 	"url":       {test: checkURL, pattern: `^(https?://|\$\{)`},
 	"address":   {test: checkAddress, pattern: `^https?://`},
-	"token":     {test: checkToken, pattern: tokenReference.String()},
+	"token":     {test: checkToken, pattern: tokenPattern},
 	"mount":     {test: checkMount, pattern: `^[^/\s]+(/[^/\s]+)*$`},
 	"reference": {test: checkReference, pattern: `^\$\{(vault|env|file|keyring):([^{}]|\{[a-z.]+\})+\}$`},
 	"scope":     {test: checkScope, pattern: `^[!#-\[\]-~]+$`},
@@ -78,10 +78,10 @@ func noProblem(string) string { return "" }
 // maxName bounds a server's name, which becomes part of the names of its tools.
 const maxName = 64
 
-var serverName = regexp.MustCompile(`^[a-z0-9-]{1,64}$`)
+var serverName = onuse.Regexp(`^[a-z0-9-]{1,64}$`)
 
 func checkServerName(s string) (wrong, suggestion string) {
-	if serverName.MatchString(s) {
+	if serverName().MatchString(s) {
 		return "", ""
 	}
 	if wrapped := wrapName(s); wrapped != "server" && !strings.ContainsAny(s, `/\.`) {
@@ -103,7 +103,7 @@ func checkPattern(s string) (wrong, suggestion string) {
 	return "", ""
 }
 
-var methodName = regexp.MustCompile(`^[A-Za-z0-9_$./-]+$`)
+var methodName = onuse.Regexp(`^[A-Za-z0-9_$./-]+$`)
 
 // checkTool checks the name of one tool of one server.
 func checkTool(s string) (wrong, suggestion string) {
@@ -111,7 +111,7 @@ func checkTool(s string) (wrong, suggestion string) {
 	switch {
 	case strings.Contains(s, "*"):
 		return "must be one tool, written out, not a pattern", ""
-	case !ok || tool == "" || !serverName.MatchString(server):
+	case !ok || tool == "" || !serverName().MatchString(server):
 		return "must be a tool with its server before it, such as db.query", ""
 	case strings.ContainsFunc(s, func(r rune) bool { return r == ' ' || visible.Hidden(r) }) || len(s) > 300:
 		return "cannot be the name of a tool", ""
@@ -120,10 +120,10 @@ func checkTool(s string) (wrong, suggestion string) {
 }
 
 // plainName matches what clients accept as the name of a tool or an argument.
-var plainName = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`)
+var plainName = onuse.Regexp(`^[A-Za-z0-9_.-]{1,64}$`)
 
 func checkName(s string) (wrong, suggestion string) {
-	if plainName.MatchString(s) {
+	if plainName().MatchString(s) {
 		return "", ""
 	}
 	return "must consist of 1 to 64 of A-Z, a-z, 0-9, _, . and -", ""
@@ -146,7 +146,7 @@ func checkExpression(s string) (wrong string) {
 // knownLabels are those that the firewall gives a meaning.
 var knownLabels = []string{"untrusted", "private", "external", "trusted"}
 
-var labelName = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,63}$`)
+var labelName = onuse.Regexp(`^[a-z][a-z0-9_-]{0,63}$`)
 
 // checkLabel checks the name of a label of the user's own. One that differs from
 // a known one by a slip of the finger would silently do nothing.
@@ -157,7 +157,7 @@ func checkLabel(s string) (wrong, suggestion string) {
 			return "is too much like the label " + known + " to be another", known
 		}
 	}
-	if !labelName.MatchString(s) {
+	if !labelName().MatchString(s) {
 		return "must begin with a letter and consist of at most 64 of a-z, 0-9, _ and -", ""
 	}
 	return "", ""
@@ -171,7 +171,7 @@ func checkZone(s string) (wrong, suggestion string) {
 }
 
 func checkMethod(s string) (wrong, suggestion string) {
-	if !methodName.MatchString(s) {
+	if !methodName().MatchString(s) {
 		return "must be one method, written out, such as custom/search", ""
 	}
 	return "", ""
@@ -250,30 +250,32 @@ func checkAddress(s string) (wrong, suggestion string) {
 	return "", ""
 }
 
-var tokenReference = regexp.MustCompile(`^\$\{(env|file|keyring):[^}]+\}$`)
+const tokenPattern = `^\$\{(env|file|keyring):[^}]+\}$`
+
+var tokenReference = onuse.Regexp(tokenPattern)
 
 func checkToken(s string) (wrong, suggestion string) {
-	if tokenReference.MatchString(s) {
+	if tokenReference().MatchString(s) {
 		return "", ""
 	}
 	return "must be a reference, such as ${env:NAME} or ${file:PATH}: a secret does not belong in this file", ""
 }
 
 // wholeReference matches a text that is one reference and nothing else.
-var wholeReference = regexp.MustCompile(`^\$\{(vault|env|file|keyring):([^{}]|\{[a-z.]+\})+\}$`)
+var wholeReference = onuse.Regexp(`^\$\{(vault|env|file|keyring):([^{}]|\{[a-z.]+\})+\}$`)
 
 func checkReference(s string) (wrong, suggestion string) {
-	if wholeReference.MatchString(s) {
+	if wholeReference().MatchString(s) {
 		return "", ""
 	}
 	return "must be one reference, such as ${vault:MOUNT/PATH#FIELD}: a secret does not belong in this file", ""
 }
 
 // scopeToken is that of RFC 6749, appendix A.4.
-var scopeToken = regexp.MustCompile(`^[!#-\[\]-~]+$`)
+var scopeToken = onuse.Regexp(`^[!#-\[\]-~]+$`)
 
 func checkScope(s string) (wrong, suggestion string) {
-	if !scopeToken.MatchString(s) {
+	if !scopeToken().MatchString(s) {
 		return "must be one scope: without blanks, quotes and backslashes", ""
 	}
 	return "", ""

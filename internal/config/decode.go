@@ -389,7 +389,7 @@ func (d *decoder) text(f field, n *yaml.Node, path string) (string, bool) {
 		d.fail(offset(i), "", "%s must not contain a zero byte", path)
 		return "", false
 	}
-	if m := reference.FindStringIndex(text); m != nil && !f.ref {
+	if m := reference().FindStringIndex(text); m != nil && !f.ref {
 		d.fail(offset(m[0]), "", "%s cannot hold a reference: ${...} works %s", path, refHomes)
 		return "", false
 	}

@@ -83,7 +83,7 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 		for _, w := range cfg.Tools.Narrow {
-			if wrong, _ := checkTool(w.From); wrong != "" || w.Description == "" || !plainName.MatchString(w.Name) {
+			if wrong, _ := checkTool(w.From); wrong != "" || w.Description == "" || !plainName().MatchString(w.Name) {
 				t.Errorf("a narrowed tool is %+v", w)
 			}
 			for _, in := range w.Input {
@@ -100,7 +100,7 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 		for _, s := range cfg.Servers {
-			if (s.Command == "") == (s.URL == "") || s.Timeout <= 0 || s.MaxMessage <= 0 || !serverName.MatchString(s.Name) {
+			if (s.Command == "") == (s.URL == "") || s.Timeout <= 0 || s.MaxMessage <= 0 || !serverName().MatchString(s.Name) {
 				t.Errorf("a server is %+v", s)
 			}
 		}

@@ -4,9 +4,9 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 
+	"github.com/mcpfirewall/mcpfirewall/internal/onuse"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -95,10 +95,10 @@ type Reference struct{ Path, Text string }
 const userSubject = "{user.subject}"
 
 // ofUser matches a reference that depends on the user.
-var ofUser = regexp.MustCompile(`\$\{[^}]*\{user\.subject\}`)
+var ofUser = onuse.Regexp(`\$\{[^}]*\{user\.subject\}`)
 
 // PerPrincipal reports whether a reference of the server holds {user.subject}: then its
 // credentials, and so its connections, are one user's.
 func (s Server) PerPrincipal() bool {
-	return slices.ContainsFunc(append(s.References(), s.OAuth.References()...), func(r Reference) bool { return ofUser.MatchString(r.Text) })
+	return slices.ContainsFunc(append(s.References(), s.OAuth.References()...), func(r Reference) bool { return ofUser().MatchString(r.Text) })
 }

@@ -2,7 +2,6 @@ package config
 
 import (
 	"math"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,6 +10,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/mcpfirewall/mcpfirewall/internal/jsonrpc"
+	"github.com/mcpfirewall/mcpfirewall/internal/onuse"
 )
 
 // inputs decodes the arguments of a narrowed tool, each a JSON Schema.
@@ -132,7 +132,7 @@ var keywordNames = func() []string {
 }()
 
 // jsonNumber matches a number as JSON writes it (RFC 8259, section 6).
-var jsonNumber = regexp.MustCompile(`^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?$`)
+var jsonNumber = onuse.Regexp(`^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?$`)
 
 // json appends a value as JSON: in the same order, with numbers as they are
 // written. What YAML reads otherwise than JSON is a problem.
@@ -184,7 +184,7 @@ func (d *decoder) json(b []byte, n *yaml.Node, path string) (_ jsontext.Value, o
 			wrong = "has no value: write one, null if that is meant, or remove the key"
 		}
 	case "!!int", "!!float":
-		if f, err := strconv.ParseFloat(n.Value, 64); !jsonNumber.MatchString(n.Value) || err != nil || math.IsInf(f, 0) {
+		if f, err := strconv.ParseFloat(n.Value, 64); !jsonNumber().MatchString(n.Value) || err != nil || math.IsInf(f, 0) {
 			wrong = "must be a number as JSON writes it, such as 10, -0.5 or 1e6, or in quotes if it is a text"
 		}
 	default:
@@ -198,7 +198,7 @@ func (d *decoder) json(b []byte, n *yaml.Node, path string) (_ jsontext.Value, o
 }
 
 func (d *decoder) jsonText(b []byte, n *yaml.Node, text, path string) (_ jsontext.Value, ok bool) {
-	if reference.MatchString(text) {
+	if reference().MatchString(text) {
 		d.failNode(n, "", "%s cannot hold a reference: ${...} works %s", path, refHomes)
 		return b, false
 	}

@@ -136,7 +136,7 @@ func schemaOfValue(f field) members {
 		}}}
 	case kindDecimal:
 		return members{{"oneOf", []members{
-			{{"type", "string"}, {"pattern", decimal.String()}},
+			{{"type", "string"}, {"pattern", decimal().String()}},
 			{{"type", "number"}, {"exclusiveMinimum", 0}},
 		}}}
 	case kindPeriod:

@@ -2,11 +2,11 @@ package config
 
 import (
 	"fmt"
-	"regexp"
 	"sort"
 	"strings"
 	"unicode/utf8"
 
+	"github.com/mcpfirewall/mcpfirewall/internal/onuse"
 	"github.com/mcpfirewall/mcpfirewall/internal/visible"
 	"go.yaml.in/yaml/v3"
 )
@@ -123,16 +123,16 @@ func (s *source) shown(line int) string {
 	for _, sp := range s.spans {
 		mask(text, sp.from-start, sp.to-start)
 	}
-	for _, m := range keyLike.FindAllIndex(text, -1) {
+	for _, m := range keyLike().FindAllIndex(text, -1) {
 		if digits(text[m[0]:m[1]]) >= 3 {
 			mask(text, m[0], m[1])
 		}
 	}
-	for _, m := range userInfo.FindAllSubmatchIndex(text, -1) {
+	for _, m := range userInfo().FindAllSubmatchIndex(text, -1) {
 		mask(text, m[2], m[3])
 	}
 	if s.lax {
-		for _, m := range nodeName.FindAllSubmatchIndex(text, -1) {
+		for _, m := range nodeName().FindAllSubmatchIndex(text, -1) {
 			mask(text, m[2], m[3])
 		}
 		if from := s.secretFrom(line); from >= 0 {
@@ -156,11 +156,11 @@ func (s *source) shown(line int) string {
 // what a message shows ends up in logs. Where the tree tells which values are
 // secret, they are masked; these find what looks like one anywhere else.
 var (
-	keyLike   = regexp.MustCompile(`[A-Za-z0-9_+-]{20,}`)
-	userInfo  = regexp.MustCompile(`://([^/\s"']*)@`)
-	nodeName  = regexp.MustCompile(`(?:^|[\s\[{,])[*&!]([^\s,.\]}][^\s,]*)`) // of an alias, an anchor or a tag, or a text that lacks quotes; but no pattern
-	keyBefore = regexp.MustCompile(`(?:^|[\s\[{,])["']?[\w.*-]+["']?\s*:(?:\s|$)`)
-	secretKey = regexp.MustCompile(`(?i)(token|secret|passw|key|authorization|credential)[a-z0-9_-]*["']?\s*:\s+`)
+	keyLike   = onuse.Regexp(`[A-Za-z0-9_+-]{20,}`)
+	userInfo  = onuse.Regexp(`://([^/\s"']*)@`)
+	nodeName  = onuse.Regexp(`(?:^|[\s\[{,])[*&!]([^\s,.\]}][^\s,]*)`) // of an alias, an anchor or a tag, or a text that lacks quotes; but no pattern
+	keyBefore = onuse.Regexp(`(?:^|[\s\[{,])["']?[\w.*-]+["']?\s*:(?:\s|$)`)
+	secretKey = onuse.Regexp(`(?i)(token|secret|passw|key|authorization|credential)[a-z0-9_-]*["']?\s*:\s+`)
 )
 
 // secretFrom guesses, without a tree, where in a line a secret begins: after a key that
@@ -168,14 +168,14 @@ var (
 // there is none.
 func (s *source) secretFrom(line int) int {
 	text := s.line(line)
-	if m := secretKey.FindStringIndex(text); m != nil {
+	if m := secretKey().FindStringIndex(text); m != nil {
 		return m[1]
 	}
-	for ; line > 0 && !keyBefore.MatchString(text); line-- {
+	for ; line > 0 && !keyBefore().MatchString(text); line-- {
 		if line > 1 {
 			text = s.line(line - 1)
 		}
-		if secretKey.MatchString(text + " ") {
+		if secretKey().MatchString(text + " ") {
 			return 0
 		}
 	}

@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
 	"strconv"
 	"strings"
 	"unicode/utf8"
 
+	"github.com/mcpfirewall/mcpfirewall/internal/onuse"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -88,12 +88,12 @@ const (
 	byContext                // the parser's line is the one before
 )
 
-var yamlError = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
+var yamlError = onuse.Regexp(`^yaml: (?:line (\d+): )?`)
 
 // syntaxProblem translates an error of the parser and finds its place.
 func syntaxProblem(src *source, err error) *Problem {
 	src.lax = true
-	message := yamlError.ReplaceAllString(err.Error(), "")
+	message := yamlError().ReplaceAllString(err.Error(), "")
 	way, explain, category, mark := byLine, "this is not valid YAML: "+message, message, ""
 	for _, e := range syntaxErrors {
 		if strings.HasPrefix(message, e.message) {
@@ -108,7 +108,7 @@ func syntaxProblem(src *source, err error) *Problem {
 		// The parser says nothing about the first line, so it gets another
 		// before it, which makes its lines count from 0.
 		line := 1
-		if m := yamlError.FindStringSubmatch(syntaxError("\n" + src.text)); m != nil && m[1] != "" {
+		if m := yamlError().FindStringSubmatch(syntaxError("\n" + src.text)); m != nil && m[1] != "" {
 			line, _ = strconv.Atoi(m[1])
 		}
 		if way == byLine {
@@ -143,7 +143,7 @@ func syntaxError(text string) string {
 // from front to back, so whole lines up to the error fail and fewer do not.
 func shortestFailing(src *source, category string) int {
 	fails := func(end int) bool {
-		return strings.HasPrefix(yamlError.ReplaceAllString(syntaxError(src.text[:end]), ""), category)
+		return strings.HasPrefix(yamlError().ReplaceAllString(syntaxError(src.text[:end]), ""), category)
 	}
 	lo, hi := 1, len(src.lines) // the number of whole lines
 	for lo < hi {

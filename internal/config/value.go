@@ -2,8 +2,8 @@ package config
 
 import (
 	"fmt"
+	"github.com/mcpfirewall/mcpfirewall/internal/onuse"
 	"math"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,13 +27,13 @@ func parseDuration(text string) (d time.Duration, wrong string) {
 // maxDecimal bounds the digits of a decimal, far above any sum of money.
 const maxDecimal = 40
 
-var decimal = regexp.MustCompile(`^(0|[1-9][0-9]*)(\.[0-9]+)?$`)
+var decimal = onuse.Regexp(`^(0|[1-9][0-9]*)(\.[0-9]+)?$`)
 
 // checkDecimal checks a positive number that is kept as it is written, so that
 // no float stands between the file and a sum of money.
 func checkDecimal(text string) (wrong string) {
 	switch {
-	case !decimal.MatchString(text):
+	case !decimal().MatchString(text):
 		return "must be a number written with digits and at most one point, such as 20000 or 99.95"
 	case len(text) > maxDecimal:
 		return fmt.Sprintf("must have at most %d digits", maxDecimal)
@@ -52,7 +52,7 @@ const (
 	maxWindow = 366 * 24 * time.Hour
 )
 
-var wholeDays = regexp.MustCompile(`^[0-9]{1,4}d$`)
+var wholeDays = onuse.Regexp(`^[0-9]{1,4}d$`)
 
 // parsePeriod reads a length of time, for which days (7d) are a unit too, or a
 // period of the calendar.
@@ -60,7 +60,7 @@ func parsePeriod(text string) (p Period, wrong string) {
 	if slices.Contains(calendars, text) {
 		return Period{Calendar: text}, ""
 	}
-	if wholeDays.MatchString(text) {
+	if wholeDays().MatchString(text) {
 		n, _ := strconv.Atoi(strings.TrimSuffix(text, "d")) // at most four digits
 		p.Window = time.Duration(n) * 24 * time.Hour
 	} else if p.Window, wrong = parseDuration(text); wrong != "" {

@@ -3,13 +3,13 @@ package upstream
 import (
 	"errors"
 	"os"
-	"regexp"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 	"unicode"
 
+	"github.com/mcpfirewall/mcpfirewall/internal/onuse"
 	"github.com/mcpfirewall/mcpfirewall/internal/visible"
 	"github.com/rs/zerolog"
 )
@@ -159,13 +159,13 @@ func uncut(s string) string {
 }
 
 // ansi matches the sequences with which programs colour their output.
-var ansi = regexp.MustCompile("\x1b\\[[0-9;?]*[ -/]*[@-~]")
+var ansi = onuse.Regexp("\x1b\\[[0-9;?]*[ -/]*[@-~]")
 
 // printable takes colours and control characters away, but for tabs and line ends, and
 // replaces invalid UTF-8.
 func printable(s string) string {
 	if strings.IndexByte(s, 0x1b) >= 0 {
-		s = ansi.ReplaceAllString(s, "")
+		s = ansi().ReplaceAllString(s, "")
 	}
 	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) && r != '\t' && r != '\n' {

@@ -1,10 +1,10 @@
 package inspect
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 
+	"github.com/mcpfirewall/mcpfirewall/internal/onuse"
 	"mvdan.cc/sh/v3/syntax"
 )
 
@@ -89,7 +89,7 @@ func (r *shellReader) sets(name string, args []shellWord) {
 	valued := "" // which options are plain, where values that are not known are, too
 	switch name {
 	case "printf":
-		if len(args) == 0 || args[0].known && !strings.HasPrefix(args[0].text, "-v") && !printsCount.MatchString(args[0].text) {
+		if len(args) == 0 || args[0].known && !strings.HasPrefix(args[0].text, "-v") && !printsCount().MatchString(args[0].text) {
 			return
 		}
 	case "wait":
@@ -136,7 +136,7 @@ func (r *shellReader) sets(name string, args []shellWord) {
 }
 
 // printsCount matches a format of printf that sets the variable in an argument.
-var printsCount = regexp.MustCompile(`%[^%a-zA-Z]*[hjlLqtz]*n`)
+var printsCount = onuse.Regexp(`%[^%a-zA-Z]*[hjlLqtz]*n`)
 
 // hasOption says whether a word may be options with that letter among them.
 func hasOption(w shellWord, letter string) bool {
