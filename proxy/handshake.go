@@ -13,6 +13,14 @@ import (
 // Clients give up on slow answers, and one slow server must not delay them.
 const settleTime = 20 * time.Millisecond
 
+// patience is what of that time the session's client has.
+func (s *Session) patience() time.Duration {
+	if s.peer.Due.IsZero() {
+		return settleTime
+	}
+	return min(settleTime, time.Until(s.peer.Due))
+}
+
 // initialize answers a legacy client from what the servers offer.
 func (x *Exchange) initialize() answer {
 	s := x.s
@@ -34,7 +42,7 @@ func (x *Exchange) initialize() answer {
 	s.client, s.version = who, version
 	s.mu.Unlock()
 	s.fleet.identify(who)
-	s.settle(x.ctx, settleTime)
+	s.settle(x.ctx, s.patience())
 
 	caps, instructions := s.offers(false)
 	b := append([]byte(`{"protocolVersion":`), jsonrpc.Quote(version)...)
@@ -49,7 +57,7 @@ func (x *Exchange) initialize() answer {
 // discover answers a modern client from what the servers offer.
 func (x *Exchange) discover() answer {
 	s := x.s
-	s.settle(x.ctx, settleTime)
+	s.settle(x.ctx, s.patience())
 	caps, instructions := s.offers(true)
 	b := []byte(`{"resultType":"complete","supportedVersions":[`)
 	for i, v := range SupportedVersions() {

@@ -222,6 +222,10 @@ type Peer struct {
 	Transport string // "stdio", "http" or "sse"
 	Principal string // the OS user over stdio; who authenticated over HTTP
 	Name      string // of the session, where the client or the command line gave one
+
+	// Due is when the first answer has to be given though servers have not said what they
+	// offer; zero means some time after the client asked.
+	Due time.Time
 }
 
 // LocalPrincipal returns the principal of clients on this machine: the OS user.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/mcpfirewall/mcpfirewall/internal/audit"
 	"github.com/mcpfirewall/mcpfirewall/internal/config"
+	"github.com/mcpfirewall/mcpfirewall/internal/early"
 	"github.com/mcpfirewall/mcpfirewall/internal/policy"
 	"github.com/mcpfirewall/mcpfirewall/proxy"
 	"github.com/mcpfirewall/mcpfirewall/redact"
@@ -185,6 +186,7 @@ const trimAfter = 500 * time.Millisecond
 // trimSoon gives back what the start took.
 func (f *firewall) trimSoon() {
 	time.AfterFunc(trimAfter, func() {
+		early.Over()
 		if err := trim(); err != nil {
 			f.log.Debug().Err(err).Msg("memory of the start not given back")
 		}

@@ -13,7 +13,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"strings"
 	"syscall"
 
@@ -21,12 +20,6 @@ import (
 )
 
 func main() {
-	// What lives long is small, so at Go's default the heap would be collected every 4 MiB,
-	// which large messages fill at once. This lets it be 8 MiB. GOGC still has its say.
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(200)
-	}
-
 	// A client that is gone must end a write with an error, not the process with a
 	// signal. Ignoring the signal would do too, but servers would inherit that.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/mcpfirewall/mcpfirewall/internal/config"
+	"github.com/mcpfirewall/mcpfirewall/internal/early"
 	"github.com/mcpfirewall/mcpfirewall/internal/hook"
 	"github.com/mcpfirewall/mcpfirewall/internal/state"
 	"github.com/mcpfirewall/mcpfirewall/proxy"
@@ -85,7 +86,7 @@ func (a *app) stdio(ctx context.Context, cfg *config.Config, session string) err
 	f.watch(ctx, a)
 	f.Start()
 	f.trimSoon()
-	s := f.Open(proxy.Peer{Transport: "stdio", Principal: proxy.LocalPrincipal(), Name: session})
+	s := f.Open(proxy.Peer{Transport: "stdio", Principal: proxy.LocalPrincipal(), Name: session, Due: early.Begun.Add(firstAnswer)})
 	defer s.Close()
 	prompts, err := hook.Listen(hook.Options{Session: session, Log: f.log.Logger, Deliver: func(p hook.Prompt) error {
 		s.Heard(p.Text)
@@ -102,6 +103,10 @@ func (a *app) stdio(ctx context.Context, cfg *config.Config, session string) err
 	}
 	return nil
 }
+
+// firstAnswer is when a client gets its first answer, as far as the start's own work lets it:
+// clients start their servers one after the other, and wait for each.
+const firstAnswer = 35 * time.Millisecond
 
 func (a *app) serveCommand() *cobra.Command {
 	var listen string
