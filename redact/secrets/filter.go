@@ -152,6 +152,20 @@ func (p placer) price(drafts []draft) float64 {
 	return sum
 }
 
+// pack moves the sets of the anchors next to each other, without the room that they grew in.
+func pack(anchors []anchor) {
+	n := 0
+	for _, a := range anchors {
+		n += len(a.sets)
+	}
+	all := make([]set, 0, n)
+	for i := range anchors {
+		from := len(all)
+		all = append(all, anchors[i].sets...)
+		anchors[i].sets = all[from:len(all):len(all)]
+	}
+}
+
 func newFilter(anchors []anchor, p placer) *filter {
 	f := &filter{grams: new([1 << setBits]uint64), anchors: anchors, lists: make([]uint32, 1<<listBits+1)}
 	byHash := map[uint64][]entry{}
@@ -178,6 +192,8 @@ func newFilter(anchors []anchor, p placer) *filter {
 	for ; int(at) < len(f.lists); at++ {
 		f.lists[at] = uint32(len(f.entries))
 	}
+	f.entries = slices.Clip(slices.Clone(f.entries))
+	pack(anchors)
 	return f
 }
 

@@ -6,6 +6,7 @@ import (
 	"math/bits"
 	"regexp"
 	"regexp/syntax"
+	"slices"
 	"sync"
 	"unicode"
 	"unicode/utf8"
@@ -23,10 +24,10 @@ import (
 type pattern struct {
 	run     step // nil: only regexp can match it
 	groups  int
-	first   set       // what a match can begin with
-	empty   bool      // a match can be at the end of the text
-	atStart bool      // a match can only be at the beginning of the text
-	pairs   *[256]set // what a match can begin with: by the first byte the second; may be nil
+	first   set    // what a match can begin with
+	empty   bool   // a match can be at the end of the text
+	atStart bool   // a match can only be at the beginning of the text
+	pairs   *pairs // what a match can begin with; may be nil
 
 	std func() *regexp.Regexp // anchored; compiled at first need
 }
@@ -220,36 +221,44 @@ func build(re *syntax.Regexp, next rest) (rest, error) {
 // literal returns a row of characters followed by next.
 func literal(re *syntax.Regexp, next rest) rest {
 	fold := re.Flags&syntax.FoldCase != 0
-	slow, after, word := next, next.run, []byte(nil)
-	for k := len(re.Rune) - 1; k >= 0; k-- {
-		slow = loop(literalClass(re.Rune[k], fold), 1, 1, true, slow)
+	runes := slices.Clone(re.Rune)
+	each := func() rest {
+		node := next
+		for k := len(runes) - 1; k >= 0; k-- {
+			node = loop(literalClass(runes[k], fold), 1, 1, true, node)
+		}
+		return node
 	}
-	for _, r := range re.Rune {
+	word, wide := []byte(nil), false
+	for _, r := range runes {
 		if r >= utf8.RuneSelf {
-			return slow
+			return each()
 		}
 		if fold {
 			r = unicode.ToLower(r)
+			wide = wide || r == 'k' || r == 's'
 		}
 		word = append(word, byte(r))
 	}
-	each := slow.run
-	slow.run = func(m *machine, i int) bool {
+	// Outside ASCII there are letters that fold to k and s. They are rare, and a node for each
+	// character would be most of what all patterns take.
+	slow := sync.OnceValue(func() step { return each().run })
+	after := next.run
+	first := literalClass(runes[0], fold).first()
+	return rest{first: first, ahead: ahead{must: first}, run: func(m *machine, i int) bool {
 		if i+len(word) > len(m.text) {
-			return each(m, i)
+			return false
 		}
 		for k, b := range m.text[i : i+len(word)] {
 			if fold && 'A' <= b && b <= 'Z' {
 				b += 'a' - 'A'
 			}
 			if b != word[k] {
-				// Outside ASCII there are letters that fold to k and s.
-				return fold && b >= utf8.RuneSelf && each(m, i)
+				return wide && b >= utf8.RuneSelf && slow()(m, i)
 			}
 		}
 		return after(m, i+len(word))
-	}
-	return slow
+	}}
 }
 
 func assert(next rest, ok func(*machine, int) bool) rest {
