@@ -79,11 +79,11 @@ func compile(source string, prune func(*syntax.Regexp) *syntax.Regexp) (*pattern
 		again, _ := parse() // as above
 		return regexp.MustCompile(`\A(?:` + again.String() + `)`)
 	})
-	node, err := build(re, rest{
+	node, err := build(re, rest{start: start{
 		run:   func(m *machine, i int) bool { m.end = i; return true },
 		first: allBytes,
 		empty: true,
-	})
+	}})
 	switch {
 	case errors.Is(err, errUnsupported):
 		p.first, p.empty = allBytes, true
@@ -129,10 +129,14 @@ func (p *pattern) match(m *machine, text []byte, i int) bool {
 // rest is what is left of a pattern: how it is matched, and what it can begin
 // with, which spares many a try.
 type rest struct {
+	start
+	ahead ahead
+}
+
+type start struct {
 	run   step
 	first set
 	empty bool // can match at the end of the text
-	ahead ahead
 }
 
 // ahead is what must be in a text for a rest to match: at most reach bytes of
@@ -173,7 +177,7 @@ func lookAhead(c *class, low, high int, node, next *rest) ahead {
 	return a
 }
 
-func (r *rest) can(m *machine, i int) bool {
+func (r *start) can(m *machine, i int) bool {
 	if i < len(m.text) {
 		return r.first.has(m.text[i])
 	}
@@ -205,7 +209,7 @@ func build(re *syntax.Regexp, next rest) (rest, error) {
 	case syntax.OpBeginText:
 		return assert(next, func(m *machine, i int) bool { return i == 0 }), nil
 	case syntax.OpEndText:
-		return assert(rest{run: next.run, empty: next.empty}, func(m *machine, i int) bool { return i == len(m.text) }), nil
+		return assert(rest{start: start{run: next.run, empty: next.empty}}, func(m *machine, i int) bool { return i == len(m.text) }), nil
 	case syntax.OpBeginLine:
 		return assert(next, func(m *machine, i int) bool { return i == 0 || m.text[i-1] == '\n' }), nil
 	case syntax.OpEndLine:
@@ -245,7 +249,7 @@ func literal(re *syntax.Regexp, next rest) rest {
 	slow := sync.OnceValue(func() step { return each().run })
 	after := next.run
 	first := literalClass(runes[0], fold).first()
-	return rest{first: first, ahead: ahead{must: first}, run: func(m *machine, i int) bool {
+	run := func(m *machine, i int) bool {
 		if i+len(word) > len(m.text) {
 			return false
 		}
@@ -258,7 +262,8 @@ func literal(re *syntax.Regexp, next rest) rest {
 			}
 		}
 		return after(m, i+len(word))
-	}}
+	}
+	return rest{start{run: run, first: first}, ahead{must: first}}
 }
 
 func assert(next rest, ok func(*machine, int) bool) rest {
@@ -297,14 +302,14 @@ func capture(re *syntax.Regexp, next rest) (rest, error) {
 }
 
 func alternate(re *syntax.Regexp, next rest) (rest, error) {
-	branches := make([]rest, len(re.Sub))
+	branches := make([]start, len(re.Sub))
 	all := rest{}
 	for k, sub := range re.Sub {
 		b, err := build(sub, next)
 		if err != nil {
 			return rest{}, err
 		}
-		branches[k] = b
+		branches[k] = b.start
 		all.first.or(&b.first)
 		all.empty = all.empty || b.empty
 	}
@@ -324,7 +329,7 @@ func alternate(re *syntax.Regexp, next rest) (rest, error) {
 }
 
 // manyBranches looks up by the next byte which branches can match.
-func manyBranches(branches []rest) step {
+func manyBranches(branches []start) step {
 	by := new([257]uint64) // 256: the end of the text
 	for k, b := range branches {
 		for c := range 256 {
@@ -377,11 +382,11 @@ func repeat(re *syntax.Regexp, next rest) (rest, error) {
 			node = once
 			continue
 		}
-		a, b := once, next
+		a, b := once.start, next.start
 		if !greedy {
-			a, b = next, once
+			a, b = b, a
 		}
-		node = rest{first: a.first, empty: a.empty || b.empty}
+		node = rest{start: start{first: a.first, empty: a.empty || b.empty}}
 		node.first.or(&b.first)
 		node.run = func(m *machine, i int) bool {
 			return a.can(m, i) && a.run(m, i) || b.can(m, i) && b.run(m, i)
@@ -390,94 +395,110 @@ func repeat(re *syntax.Regexp, next rest) (rest, error) {
 	return node, nil
 }
 
+// single matches one character of c and then next.
+func single(c *class, next start) step {
+	return func(m *machine, i int) bool {
+		if i >= len(m.text) {
+			return false
+		}
+		w := c.width(m.text, i)
+		return w > 0 && next.can(m, i+w) && next.run(m, i+w)
+	}
+}
+
 // loop returns low to high characters of c, or any number if high is negative,
 // followed by next.
 func loop(c *class, low, high int, greedy bool, next rest) rest {
-	node := rest{first: c.first()}
+	node := rest{start: start{first: c.first()}}
 	if low == 0 {
 		node.first.or(&next.first)
 		node.empty = next.empty
 	}
 	node.ahead = lookAhead(c, low, high, &node, &next)
-	look := node.ahead.reach >= minReach
-	// What comes next cannot begin with what the loop took: fewer of that will not do either.
-	own := c.first()
-	apart := own.apart(&next.first)
 	switch {
 	case low == 1 && high == 1:
-		node.run = func(m *machine, i int) bool {
-			if i >= len(m.text) {
+		node.run = single(c, next.start)
+	case greedy:
+		node.run = longest(c, low, high, node.ahead, next)
+	default:
+		node.run = shortest(c, low, high, node.ahead, next)
+	}
+	return node
+}
+
+// longest tries as many characters of c as there are first, and then fewer.
+func longest(c *class, low, high int, own ahead, next rest) step {
+	look := own.reach >= minReach
+	// What comes next cannot begin with what the loop took: fewer of that will not do either.
+	taken := c.first()
+	apart := taken.apart(&next.first)
+	return func(m *machine, i int) bool {
+		if look && !own.holds(m.text, i) {
+			return false
+		}
+		n := 0
+		for text := m.text; i < len(text) && n != high; n++ {
+			b := text[i]
+			if c.ascii[b>>6]>>(b&63)&1 != 0 {
+				i++
+				continue
+			}
+			if b < utf8.RuneSelf {
+				break
+			}
+			w := c.width(text, i)
+			if w == 0 {
+				break
+			}
+			i += w
+		}
+		for ; n >= low; n-- {
+			if next.can(m, i) && (next.ahead.reach == 0 || next.ahead.holds(m.text, i)) {
+				if m.steps++; m.steps > maxSteps {
+					return false
+				}
+				if next.run(m, i) {
+					return true
+				}
+			}
+			if n == 0 || apart {
+				return false
+			}
+			if m.text[i-1] < utf8.RuneSelf {
+				i--
+			} else {
+				_, w := utf8.DecodeLastRune(m.text[:i])
+				i -= w
+			}
+		}
+		return false
+	}
+}
+
+// shortest tries as few characters of c as there may be first, and then more.
+func shortest(c *class, low, high int, own ahead, next rest) step {
+	look := own.reach >= minReach
+	return func(m *machine, i int) bool {
+		if look && !own.holds(m.text, i) {
+			return false
+		}
+		for n := 0; ; n++ {
+			if n >= low && next.can(m, i) {
+				if m.steps++; m.steps > maxSteps {
+					return false
+				}
+				if next.run(m, i) {
+					return true
+				}
+			}
+			if n == high || i >= len(m.text) {
 				return false
 			}
 			w := c.width(m.text, i)
-			return w > 0 && next.can(m, i+w) && next.run(m, i+w)
-		}
-	case greedy:
-		node.run = func(m *machine, i int) bool {
-			if look && !node.ahead.holds(m.text, i) {
+			if w == 0 {
 				return false
 			}
-			n := 0
-			for text := m.text; i < len(text) && n != high; n++ {
-				b := text[i]
-				if c.ascii[b>>6]>>(b&63)&1 != 0 {
-					i++
-					continue
-				}
-				if b < utf8.RuneSelf {
-					break
-				}
-				w := c.width(text, i)
-				if w == 0 {
-					break
-				}
-				i += w
-			}
-			for ; n >= low; n-- {
-				if next.can(m, i) && (next.ahead.reach == 0 || next.ahead.holds(m.text, i)) {
-					if m.steps++; m.steps > maxSteps {
-						return false
-					}
-					if next.run(m, i) {
-						return true
-					}
-				}
-				if n == 0 || apart {
-					return false
-				}
-				if m.text[i-1] < utf8.RuneSelf {
-					i--
-				} else {
-					_, w := utf8.DecodeLastRune(m.text[:i])
-					i -= w
-				}
-			}
-			return false
-		}
-	default:
-		node.run = func(m *machine, i int) bool {
-			if look && !node.ahead.holds(m.text, i) {
-				return false
-			}
-			for n := 0; ; n++ {
-				if n >= low && next.can(m, i) {
-					if m.steps++; m.steps > maxSteps {
-						return false
-					}
-					if next.run(m, i) {
-						return true
-					}
-				}
-				if n == high || i >= len(m.text) {
-					return false
-				}
-				w := c.width(m.text, i)
-				if w == 0 {
-					return false
-				}
-				i += w
-			}
+			i += w
 		}
 	}
-	return node
 }
