@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/mcpfirewall/mcpfirewall/internal/jsonrpc"
+	"github.com/mcpfirewall/mcpfirewall/internal/pace"
 	"github.com/mcpfirewall/mcpfirewall/internal/visible"
 )
 
@@ -13,6 +14,7 @@ import (
 // receive takes one message of the server. It is the only way in.
 func (l *link) receive(m *jsonrpc.Message, origin int64) {
 	defer l.guard()
+	pace.Message(len(m.Raw))
 	l.heard.Store(time.Now().UnixNano())
 	if m.Kind != jsonrpc.Result && m.Kind != jsonrpc.Failure || l.batch.Full() {
 		l.batch.Flush(nil)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/mcpfirewall/mcpfirewall/internal/jsonrpc"
+	"github.com/mcpfirewall/mcpfirewall/internal/pace"
 	"github.com/mcpfirewall/mcpfirewall/internal/schema"
 	"github.com/mcpfirewall/mcpfirewall/internal/visible"
 	"github.com/mcpfirewall/mcpfirewall/redact"
@@ -182,6 +183,7 @@ func (s *Session) Close() {
 // notification or a response Begin returns nil after it was dealt with.
 func (s *Session) Begin(ctx context.Context, m *jsonrpc.Message, on Stream) *Exchange {
 	s.touch()
+	pace.Message(len(m.Raw))
 	clean, err := s.relay.scrub(m)
 	if err != nil {
 		s.relay.log.Error().Err(err).Str("session", s.id).Msg("message of the client refused")

@@ -15,7 +15,7 @@ import (
 
 	"github.com/mcpfirewall/mcpfirewall/internal/audit"
 	"github.com/mcpfirewall/mcpfirewall/internal/config"
-	"github.com/mcpfirewall/mcpfirewall/internal/early"
+	"github.com/mcpfirewall/mcpfirewall/internal/pace"
 	"github.com/mcpfirewall/mcpfirewall/internal/policy"
 	"github.com/mcpfirewall/mcpfirewall/proxy"
 	"github.com/mcpfirewall/mcpfirewall/redact"
@@ -180,13 +180,17 @@ func (f *firewall) close() {
 	f.log.close()
 }
 
-// trimAfter is when the start is over, for most servers too.
-const trimAfter = 500 * time.Millisecond
+// The first answer is out after answeredAfter, and after trimAfter the start is over, for most
+// servers too.
+const (
+	answeredAfter = 60 * time.Millisecond
+	trimAfter     = 500 * time.Millisecond
+)
 
 // trimSoon gives back what the start took.
 func (f *firewall) trimSoon() {
+	time.AfterFunc(answeredAfter, pace.Start)
 	time.AfterFunc(trimAfter, func() {
-		early.Over()
 		if err := trim(); err != nil {
 			f.log.Debug().Err(err).Msg("memory of the start not given back")
 		}

@@ -11,17 +11,13 @@ import (
 )
 
 // trim gives back the memory that only the start needed: what was garbage soon, and the
-// pages of the program's own file, most of which hold tables that were read once. Those that
-// are needed again come back by themselves.
+// pages of the program's own file and of the C library, most of which hold tables that were
+// read once. Those that are needed again come back by themselves.
 func trim() error {
 	debug.FreeOSMemory()
 	maps, err := os.ReadFile("/proc/self/smaps")
 	if err != nil {
 		return fmt.Errorf("reading what is mapped: %w", err)
-	}
-	exe, err := os.Readlink("/proc/self/exe")
-	if err != nil {
-		return fmt.Errorf("finding the program's file: %w", err)
 	}
 	var start, end uintptr
 	for lines := bufio.NewScanner(bytes.NewReader(maps)); lines.Scan(); {
@@ -29,7 +25,7 @@ func trim() error {
 		var from, to uintptr
 		var perms string
 		if n, _ := fmt.Sscanf(string(line), "%x-%x %4s", &from, &to, &perms); n == 3 {
-			if start, end = from, to; perms[1] == 'w' || !bytes.HasSuffix(line, []byte(" "+exe)) {
+			if start, end = from, to; perms[1] == 'w' || !bytes.Contains(line, []byte(" /")) {
 				start, end = 0, 0
 			}
 			continue

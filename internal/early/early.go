@@ -12,26 +12,13 @@ import (
 // Begun is when the process began, but for what the system and Go's runtime do first.
 var Begun = time.Now()
 
-// Percentages of the garbage collector: how much may be allocated, of what lives, before it
-// runs. While nearly everything that is made stays, as at the start, it would run for nothing:
-// at Go's default already at 4 MiB, at this one at 16 MiB.
-const (
-	startPercent  = 400
-	steadyPercent = 200
-)
-
-// unset is whether the user leaves the percentage to the program.
-var unset = os.Getenv("GOGC") == ""
+// startPercent lets the heap be 16 MiB before garbage is collected. Nearly everything that is
+// made at the start stays, so that it would be looked through for nothing. Package pace says what
+// holds after it.
+const startPercent = 400
 
 func init() {
-	if unset {
+	if os.Getenv("GOGC") == "" { // else the user has the say
 		debug.SetGCPercent(startPercent)
-	}
-}
-
-// Over ends what holds for the start only.
-func Over() {
-	if unset {
-		debug.SetGCPercent(steadyPercent)
 	}
 }
