@@ -480,11 +480,17 @@ func (r *reader) loose(text []byte) (bound kind) {
 	m := r.m
 	start := len(m.folded)
 	m.folded = fold(m.folded, text)
-	l := newLexer(m.folded[start:])
+	folded := m.folded[start:]
+	l := newLexer(folded)
+	joinedTo := 0
 	for t := (token{}); l.next(&t); {
-		if !t.symbol {
-			_, _, b := r.word(&t)
-			bound = max(bound, b)
+		if t.symbol {
+			continue
+		}
+		_, _, b := r.word(&t)
+		bound = max(bound, b)
+		if t.at >= joinedTo {
+			joinedTo = r.joined(folded, t.at)
 		}
 	}
 	m.folded = m.folded[:start]
