@@ -2,12 +2,13 @@ package config
 
 import (
 	"fmt"
-	"github.com/mcpfirewall/mcpfirewall/internal/onuse"
 	"math"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/mcpfirewall/mcpfirewall/internal/onuse"
 )
 
 // parseDuration reads a length of time such as 30s, 5m or 1h30m, as
