@@ -6,8 +6,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpfirewall/mcpfirewall/internal/audit"
 	"github.com/mcpfirewall/mcpfirewall/internal/config"
 	"github.com/mcpfirewall/mcpfirewall/internal/jsonrpc"
+	"github.com/mcpfirewall/mcpfirewall/vault"
+	"github.com/rs/zerolog"
 )
 
 const ask = `{"method":"elicitation/create","params":{"message":"Which colour?","requestedSchema":{"type":"object","properties":{"colour":{"type":"string"}}}}}`
@@ -537,4 +540,16 @@ func TestSlowServerDelaysNobody(t *testing.T) {
 	conn.Send(`{"jsonrpc":"2.0","id":` + string(m.At(m.ID)) + `,"result":{"protocolVersion":"2025-11-25","capabilities":{"tools":{}},"serverInfo":{"name":"slow","version":"1"}}}`)
 	c.await("tools/list_changed")
 	mustContain(t, c.send(`{"jsonrpc":"2.0","id":"last","method":"tools/list"}`), `"name":"quick__echo"`, `"name":"slow__echo"`)
+}
+
+// What a server says to the greeting of its own era must not be hidden by what it says to the other.
+func TestBothGreetingsRefused(t *testing.T) {
+	f := newFake(t, "one", false)
+	f.answers["initialize"] = `{"jsonrpc":"2.0","id":$ID,"error":{"code":-32603,"message":"the database is locked"}}`
+	var log lockedBuffer
+	r := relayWith(t, testConfig(t, nil, f), audit.Discard(), vault.Options{Poll: testPoll}, zerolog.New(&log))
+	newClient(t, r).legacy(`{}`)
+	waitFor(t, "the reason in the log", func() bool {
+		return strings.Contains(log.String(), "the database is locked") && strings.Contains(log.String(), "server/discover")
+	})
 }

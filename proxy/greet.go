@@ -37,6 +37,7 @@ func (l *link) handshake() error {
 		}
 	}()
 	failure := errors.New("the server did not answer the handshake")
+	var other error // of the greeting in the other era
 	again := false
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -86,10 +87,12 @@ func (l *link) handshake() error {
 			return nil
 		case err == nil:
 			return l.send(ctx, upstream.Outgoing{Raw: jsonrpc.NewNotification("notifications/initialized", nil)})
+		case len(open) == 0 && len(order) == 0 && other != nil:
+			return fmt.Errorf("%w; before that: %w", err, other) // which of them it is for, only a person can tell
 		case len(open) == 0 && len(order) == 0:
 			return err
 		}
-		failure = err
+		failure, other = err, err
 		timer.Reset(0)
 	}
 }
