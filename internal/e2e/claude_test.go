@@ -36,7 +36,7 @@ type claudeHome struct {
 // reference server of the Go SDK, and the given policy. The steps begin when so many tools are offered to the model.
 func newClaudeHome(t *testing.T, policy string, tools int, steps ...claude.Step) *claudeHome {
 	t.Helper()
-	h := &claudeHome{t: t, bin: npm(t, "claude", ".bin", "claude"+exeSuffix), home: t.TempDir()}
+	h := &claudeHome{t: t, bin: npm(t, "claude", ".bin", "claude"+exeSuffix), home: lingeringDir(t)}
 	// Claude Code begins with the tools that are there; those of a server that starts slowly come later.
 	patience := claude.Call("mcp__fw__wait", `{}`)
 	patience.Until = func() bool { return len(h.lastOffered()) >= tools }
@@ -55,6 +55,27 @@ func newClaudeHome(t *testing.T, policy string, tools int, steps ...claude.Step)
 	h.steps = len(steps)
 	h.write("mcp.json", object{"mcpServers": object{"fw": object{"command": firewall(t), "args": h.args()}}})
 	return h
+}
+
+// lingeringDir is t.TempDir for programs that start others: a firewall whose client was killed writes its last records
+// while the folder is removed already.
+func lingeringDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "mcpfirewall-e2e-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		deadline := time.Now().Add(waitAtMost)
+		for err := os.RemoveAll(dir); err != nil; err = os.RemoveAll(dir) {
+			if time.Now().After(deadline) {
+				t.Error(err)
+				return
+			}
+			time.Sleep(50 * time.Millisecond) // nothing tells when processes of others have ended
+		}
+	})
+	return dir
 }
 
 func (h *claudeHome) args() []string {
