@@ -17,6 +17,7 @@
 //	handshake.go  initialize and server/discover
 //	catalog.go    the servers' lists; view.go merges, names and filters them
 //	call.go       the call path: checks, decision, approval, record, send, receive
+//	batch.go      calls and answers that are at hand at once, and go out together
 //	prompt.go     what is checked of prompts/get before that
 //	question.go   requests of servers to the client, in both eras
 //	park.go       those of legacy servers to modern clients
