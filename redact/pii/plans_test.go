@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"flag"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"regexp/syntax"
@@ -202,7 +203,8 @@ func buildPlans(t *testing.T) []byte {
 func TestPlansAgree(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	n, differ := 0, 0
-	for region := range phonenumbers.GetSupportedRegions() {
+	// In order, so that the numbers are the same each time: of others, about one in a million is judged differently.
+	for _, region := range slices.Sorted(maps.Keys(phonenumbers.GetSupportedRegions())) {
 		for typ := phonenumbers.FIXED_LINE; typ <= phonenumbers.VOICEMAIL; typ++ {
 			example := phonenumbers.GetExampleNumberForType(region, typ)
 			if example == nil {
