@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"errors"
 	"slices"
 
 	"github.com/mcpfirewall/mcpfirewall/internal/audit"
@@ -79,22 +80,35 @@ func (b *Batch) Flush(waits func()) {
 
 // depart records calls and sends them.
 func (r *Relay) depart(calls []departure, waits func()) {
+	all := calls
+	defer func() {
+		if fault := recover(); fault != nil {
+			r.fault(fault)
+			for _, d := range all {
+				d.up.fail(errFault)
+			}
+		}
+	}()
 	records := make([]*audit.Record, len(calls))
 	for i, d := range calls {
 		records[i] = d.record
 	}
 	if err := r.audit.Write(records...); err != nil {
 		for _, d := range calls {
-			if !d.up.link.take(d.up, false) {
-				continue // the client has given it up
+			d.unsent()
+			if d.up.link.take(d.up, false) {
+				d.k.x.finish(d.k.withhold(err))
 			}
-			d.k.sending = false
-			d.k.giveBack()
-			d.k.x.finish(d.k.withhold(err))
 		}
 		return
 	}
-	calls = slices.DeleteFunc(calls, func(d departure) bool { return d.up.link.call(d.up.id) == nil })
+	calls = slices.DeleteFunc(slices.Clone(calls), func(d departure) bool {
+		if d.up.link.call(d.up.id) != nil {
+			return false
+		}
+		d.unsent() // it was given up while it waited
+		return true
+	})
 	for len(calls) > 0 {
 		l, n := calls[0].up.link, 1
 		for n < len(calls) && calls[n].up.link == l {
@@ -103,6 +117,12 @@ func (r *Relay) depart(calls []departure, waits func()) {
 		l.launchAll(calls[:n], waits)
 		calls = calls[n:]
 	}
+}
+
+// unsent gives back what limits reserved for a call that does not go out.
+func (d *departure) unsent() {
+	d.k.sending = false
+	d.k.giveBack()
 }
 
 // launchAll sends prepared requests over stdio, in one write where it can.
@@ -122,6 +142,15 @@ func (l *link) launchAll(calls []departure, waits func()) {
 
 // arrive records answers and gives them to their clients.
 func (r *Relay) arrive(ends []arrival) {
+	all := ends
+	defer func() {
+		if fault := recover(); fault != nil {
+			r.fault(fault)
+			for _, e := range all {
+				e.k.x.finish(e.k.x.faulty())
+			}
+		}
+	}()
 	records := make([]*audit.Record, len(ends))
 	for i := range ends {
 		records[i] = &ends[i].record
@@ -140,6 +169,9 @@ func (r *Relay) arrive(ends []arrival) {
 		ends = ends[n:]
 	}
 }
+
+// errFault is told of a call that the firewall failed on.
+var errFault = errors.New(failed)
 
 // finishAll is finish for several requests of one client.
 func finishAll(on Stream, ends []arrival) {

@@ -119,13 +119,16 @@ func TestBatchWithoutRecords(t *testing.T) {
 		c.batch.Flush(nil)
 		mustContain(t, c.wait(final), `"content":[]`)
 	}
+	mustContain(t, c.f.await(t, "tools/call"), `"n":3`) // and nothing of the first two
 	last, _ := c.put(5, `{"n":5}`)
 	mustContain(t, c.wait(last), `"isError":true`, "few")
 }
 
-// A call that was given up while it waited is not sent.
+// A call that was given up while it waited is not sent, and counts against no limit.
 func TestBatchGivenUp(t *testing.T) {
-	c := newBatched(t, nil)
+	c := newBatched(t, func(cfg *config.Config) {
+		cfg.Limits = []config.Limit{{Name: "few", Tools: []string{"one.echo"}, Max: "3", Per: config.Period{Window: time.Hour}, By: "session", Then: "deny"}}
+	})
 	_, x := c.put(1, `{"n":1}`)
 	other, _ := c.put(2, `{"n":2}`)
 	x.cancel(&cancelError{})
@@ -135,6 +138,20 @@ func TestBatchGivenUp(t *testing.T) {
 	if line := c.f.await(t, "tools/call"); !strings.Contains(line, `"n":2`) {
 		t.Errorf("the server got %s", line)
 	}
+	again, _ := c.put(3, `{"n":3}`)
+	c.batch.Flush(nil)
+	mustContain(t, c.wait(again), `"content":[]`)
+	mustLack(t, c.f.await(t, "tools/call"), `"n":1`)
+}
+
+// A fault while a batch is let go ends its calls, and nothing else.
+func TestBatchFault(t *testing.T) {
+	c := newBatched(t, nil)
+	final, _ := c.put(1, `{"n":1}`)
+	c.batch.calls[0].record = nil
+	c.batch.Flush(nil)
+	mustContain(t, c.wait(final), "the firewall failed on this request")
+	mustContain(t, c.send(`{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"echo","arguments":{}}}`), `"content":[]`)
 }
 
 // A long call goes out at once, after those that came before it.

@@ -158,11 +158,17 @@ func (x *Exchange) guarded(do func() answer) (a answer) {
 	defer func() {
 		if fault := recover(); fault != nil {
 			x.s.relay.fault(fault)
-			a = x.fail(jsonrpc.CodeInternal, "the firewall failed on this request, so it was refused; its log says more", nil)
+			a = x.faulty()
 		}
 	}()
 	return do()
 }
+
+// failed is what a client is told of a programming error.
+const failed = "the firewall failed on this request, so it was refused; its log says more"
+
+// faulty is the answer to a request that the firewall failed on.
+func (x *Exchange) faulty() answer { return x.fail(jsonrpc.CodeInternal, failed, nil) }
 
 // fault logs a programming error that was caught.
 func (r *Relay) fault(what any) {
