@@ -60,10 +60,10 @@ var chaosCases = []struct {
 	{"binary", refused, refused},
 	{"orphan", refused, refused},
 	{"pings", served, served},
-	{"trickle", refused, refused},
 	{"redirect", served, refused},
 	{"status", served, refused},
 	{"deaf", refused, refused},
+	{"trickle", refused, refused}, // last: over stdio it writes into the lines of later answers for 40 s
 }
 
 // TestChaos calls every tool of a server that breaks the rules. Every call must be answered once, a server beside it must
